@@ -1,0 +1,2 @@
+//! runc-strict.
+pub mod resize;
