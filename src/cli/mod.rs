@@ -1,0 +1,74 @@
+//! Our own sub-commands, one file each. Their flags are defined once, here, for clap; help, man pages and
+//! completions come from that.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+mod explain;
+mod version;
+
+/// The command line of our own sub-commands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "runc-strict",
+    about = "An OCI runtime that replaces a container's supplementary groups instead of merging them",
+    long_about = "An OCI runtime that replaces a container's supplementary groups instead of merging them.\n\n\
+        Called as an engine calls runc (create, run, exec, start, kill, delete, state, ...), it makes the container \
+        run with exactly the groups that it is entitled to, and becomes the real runtime. The commands below are its own.",
+    disable_version_flag = true,
+    after_help = "Configuration: /etc/runc-strict/config.toml. Every other command and flag is the real runtime's."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show who a bundle's container would be, and why; changes nothing
+    Explain {
+        /// The bundle: a folder with a config.json
+        bundle: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show our version, and the real runtime's
+    Version {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the sub-command that `words` name.
+pub fn run(words: &[OsString]) -> u8 {
+    let program = OsString::from("runc-strict");
+    let cli = match Cli::try_parse_from(std::iter::once(&program).chain(words)) {
+        Ok(cli) => cli,
+        Err(why) => {
+            // Help goes to stdout with 0, a wrong command line to stderr with 2; nothing is left to tell if that fails.
+            let _ = why.print();
+            return u8::try_from(why.exit_code()).unwrap_or(2);
+        }
+    };
+    match cli.command {
+        Command::Explain { bundle, json } => explain::run(&bundle, json),
+        Command::Version { json } => version::run(json),
+    }
+}
+
+/// Prints to stdout; a reader that went away is no error (`runc-strict explain ... | head`).
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Tells on stderr what could not be done, and gives the exit code for it.
+fn fail(why: &dyn std::fmt::Display) -> u8 {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "runc-strict: {why}");
+    1
+}

@@ -1,0 +1,168 @@
+//! Files: read whole with a limit, and replaced whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Opens a regular file for reading. A FIFO or a device is never waited for, nor touched.
+///
+/// # Errors
+/// That it can't be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    let kind = file.metadata().map_err(Error::io("stat", path))?;
+    if !kind.is_file() {
+        return Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() });
+    }
+    Ok(file)
+}
+
+/// Reads an open file whole, up to `limit` bytes.
+///
+/// # Errors
+/// That it can't be read, or holds more.
+pub fn read_whole(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let size = file.metadata().map_err(Error::io("stat", path))?.size();
+    let too_large = || Error::Content {
+        path: path.to_path_buf(),
+        why: format!("is larger than {limit} bytes, the most that is read"),
+    };
+    if size > limit {
+        return Err(too_large());
+    }
+    // One byte more than the size, so that the end is seen without growing the buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// Reads a regular file whole as UTF-8, up to `limit` bytes.
+///
+/// # Errors
+/// As [`open_regular`] and [`read_whole`], or that it isn't UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String> {
+    let bytes = read_whole(&open_regular(path)?, path, limit)?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::Content { path: path.to_path_buf(), why: "is not UTF-8".to_owned() })
+}
+
+/// Where the mode and the owner of a new file come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Like<'m> {
+    /// From the file that it replaces.
+    Old(&'m fs::Metadata),
+    /// The mode is given; the owner is the caller.
+    Mode(u32),
+}
+
+/// Replaces `path` by `pieces` in one step: a temporary file in the same folder, then rename(2).
+///
+/// There is no fsync(2): a bundle doesn't outlive a power failure, and what a killed process leaves is either the
+/// old file or the new one.
+///
+/// # Errors
+/// Which step failed; the old file is then untouched and the temporary file is gone.
+pub fn replace(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+    let temporary = temporary(path);
+    let written = write_new(&temporary, pieces, like)
+        .and_then(|()| fs::rename(&temporary, path).map_err(Error::io("rename a new file over", path)));
+    if written.is_err() {
+        // Nothing more can be done if this fails too; the first failure is the one to tell.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = match create() {
+        // The name holds our pid, so whoever made it is gone.
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path).and_then(|()| create()).map_err(Error::io("create", path))?
+        }
+        other => other.map_err(Error::io("create", path))?,
+    };
+    match like {
+        Like::Mode(0o600) => {}
+        Like::Mode(mode) => set_mode(&file, path, mode)?,
+        Like::Old(old) => {
+            let new = file.metadata().map_err(Error::io("stat", path))?;
+            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid())).map_err(Error::io("chown", path))?;
+            }
+            set_mode(&file, path, old.mode() & 0o7777)?;
+        }
+    }
+    write_all(&mut file, pieces).map_err(Error::io("write", path))
+}
+
+fn set_mode(file: &File, path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(Error::io("chmod", path))
+}
+
+/// Writes all pieces, with as few system calls as the kernel allows.
+///
+/// # Errors
+/// What the system said.
+pub fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> =
+        pieces.iter().filter(|p| !p.is_empty()).map(|p| IoSlice::new(p)).collect();
+    let mut rest = slices.as_mut_slice();
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut rest, n),
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
+/// What the names of our temporary files begin with, after the dot and the name of the file to be replaced.
+const MARK: &str = ".runc-strict.";
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!("{MARK}{}", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Removes the temporary files that killed processes left in `folder`; what fails is left for the next time.
+pub fn sweep_temporary(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|n| n.starts_with('.')) else { continue };
+        let Some((_, pid)) = name.rsplit_once(MARK) else { continue };
+        let dead = pid.parse::<u32>().is_ok_and(|pid| !super::process::exists(pid));
+        if dead {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Takes the standard descriptors that the caller left closed, until execve(2): no file of ours may become stdout
+/// or stderr, where a message would be written into it.
+pub fn reserve_standard_descriptors() {
+    use std::os::fd::{AsRawFd, IntoRawFd};
+    // open(2) gives the lowest free number.
+    while let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        if null.as_raw_fd() > 2 {
+            return;
+        }
+        let _ = null.into_raw_fd();
+    }
+}

@@ -1,0 +1,72 @@
+//! Our own folder of volatile state: `/run/runc-strict`, or `$XDG_RUNTIME_DIR/runc-strict` without root.
+//!
+//! It holds the records and what is known of the real runtime. It is ours alone: a folder that others can write
+//! to would let them say who a container is.
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::process::is_host_root;
+use crate::error::{Error, Result};
+
+/// Where root keeps it.
+pub const RUN: &str = "/run/runc-strict";
+
+/// The folder's place.
+///
+/// # Errors
+/// Without root and without `XDG_RUNTIME_DIR` there is none.
+pub fn path() -> Result<PathBuf> {
+    if is_host_root() {
+        return Ok(PathBuf::from(RUN));
+    }
+    match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute()) {
+        Some(base) => Ok(base.join("runc-strict")),
+        None => Err(Error::Other(
+            "there is no folder for the record: without root, XDG_RUNTIME_DIR must name one".to_owned(),
+        )),
+    }
+}
+
+/// The folder `below` our own, made where it is missing: for us alone, and checked to be ours.
+///
+/// # Errors
+/// That it can't be made, or that others could write to it.
+pub fn make(below: &[&str]) -> Result<PathBuf> {
+    let mut folder = path()?;
+    make_one(&folder)?;
+    for name in below {
+        folder.push(name);
+        make_one(&folder)?;
+    }
+    Ok(folder)
+}
+
+fn make_one(folder: &Path) -> Result<()> {
+    let found = match fs::symlink_metadata(folder) {
+        Ok(found) => found,
+        Err(_) => {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("make the folder", folder)(why));
+                }
+                _ => {}
+            }
+            fs::symlink_metadata(folder).map_err(Error::io("stat", folder))?
+        }
+    };
+    check(folder, &found)
+}
+
+fn check(folder: &Path, found: &fs::Metadata) -> Result<()> {
+    let ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
+    if ours {
+        return Ok(());
+    }
+    Err(Error::Content {
+        path: folder.to_path_buf(),
+        why: "others could write to it; remove it, it is made anew with mode 0700".to_owned(),
+    })
+}

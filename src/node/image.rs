@@ -1,0 +1,95 @@
+//! The image's etc/group, read as if the image's root were the root of the file system.
+//!
+//! Whoever writes the image writes this path too: it may be a link that leads out, a device, a FIFO, or a file of
+//! ten gigabytes. openat2(2) with RESOLVE_IN_ROOT keeps links inside; the file is first opened with O_PATH, which
+//! touches nothing, and read only if it is a regular file of at most one mebibyte.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
+
+use super::file;
+
+/// The largest etc/group that is read.
+pub const LIMIT: u64 = 1024 * 1024;
+
+/// What was found at etc/group.
+#[derive(Debug)]
+pub enum GroupFile {
+    /// No such file.
+    Absent,
+    /// Its bytes.
+    Text(Vec<u8>),
+    /// It is there, but not as an engine could have read it; the sentence says why.
+    Unusable(String),
+}
+
+/// A root file system that isn't ours.
+#[derive(Debug)]
+pub struct Root {
+    folder: OwnedFd,
+}
+
+impl Root {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<Root> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Root { folder: nix::fcntl::openat(AT_FDCWD, path, flags, Mode::empty())? })
+    }
+
+    /// Reads etc/group.
+    pub fn group_file(&self) -> GroupFile {
+        let found = match self.resolve("etc/group") {
+            Ok(found) => found,
+            Err(Errno::ENOENT) => return GroupFile::Absent,
+            Err(why) => return GroupFile::Unusable(format!("etc/group can't be opened: {}", why.desc())),
+        };
+        match read(&found) {
+            Ok(text) => GroupFile::Text(text),
+            Err(why) => GroupFile::Unusable(why),
+        }
+    }
+
+    /// Where `path` leads inside the root, after all links; none where it doesn't exist.
+    pub fn real_path(&self, path: &str) -> Option<PathBuf> {
+        let real = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+        let found = real(&self.resolve(path.trim_start_matches('/')).ok()?)?;
+        let root = real(&self.folder)?;
+        Some(Path::new("/").join(found.strip_prefix(root).ok()?))
+    }
+
+    /// Opens `path` without touching what it is.
+    fn resolve(&self, path: &str) -> Result<OwnedFd, Errno> {
+        let path = if path.is_empty() { "." } else { path };
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        // EAGAIN: somebody renamed a folder on the way (openat2(2)); a few tries are enough or it is an attack.
+        let attempt = || openat2(self.folder.as_fd(), path, how);
+        (0..8)
+            .map(|_| attempt())
+            .find(|r| !matches!(r, Err(Errno::EAGAIN | Errno::EINTR)))
+            .unwrap_or(Err(Errno::EAGAIN))
+    }
+}
+
+/// Reads a file that was opened with O_PATH.
+fn read(found: &OwnedFd) -> Result<Vec<u8>, String> {
+    let why = |e: io::Error| format!("etc/group can't be read: {e}");
+    let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    let kind = File::from(found.try_clone().map_err(why)?).metadata().map_err(why)?;
+    if !kind.is_file() {
+        return Err("etc/group is no regular file".to_owned());
+    }
+    let file = File::open(&place).map_err(why)?;
+    file::read_whole(&file, &place, LIMIT)
+        .map_err(|_| format!("etc/group is larger than {LIMIT} bytes or unreadable"))
+}

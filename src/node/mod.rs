@@ -1,0 +1,18 @@
+//! The effects: files, processes and the real runtime. What is decided with them is in [`crate::policy`].
+
+pub mod audit;
+pub mod bundle;
+pub mod clock;
+pub mod config;
+pub mod container;
+pub mod engine;
+pub mod file;
+pub mod folder;
+pub mod image;
+pub mod log;
+pub mod memory;
+pub mod process;
+pub mod record;
+pub mod runtime;
+pub mod state;
+pub mod version;

@@ -1,0 +1,53 @@
+//! Processes, by /proc: whether one exists, and since when.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A process that can't be taken for a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessKey {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot: field 22 of /proc/PID/stat (proc(5)).
+    pub start: u64,
+}
+
+impl ProcessKey {
+    /// The calling process. It stays the same across execve(2).
+    pub fn current() -> Option<ProcessKey> {
+        ProcessKey::of(std::process::id())
+    }
+
+    /// The process that has this pid now.
+    pub fn of(pid: u32) -> Option<ProcessKey> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the program's name in brackets, which may itself hold brackets and blanks.
+        let behind = stat.iter().rposition(|b| *b == b')')?;
+        let text = std::str::from_utf8(stat.get(behind + 2..)?).ok()?;
+        let start = text.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        Some(ProcessKey { pid, start })
+    }
+
+    /// Whether it still runs.
+    pub fn lives(self) -> bool {
+        ProcessKey::of(self.pid) == Some(self)
+    }
+}
+
+/// Whether some process has this pid.
+pub fn exists(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// Whether the calling process is root of the host: root, and in no user namespace but the first.
+pub fn is_host_root() -> bool {
+    nix::unistd::geteuid().is_root() && in_first_user_namespace()
+}
+
+/// The first user namespace maps all ids to themselves (user_namespaces(7)).
+fn in_first_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}

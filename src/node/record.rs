@@ -1,0 +1,277 @@
+//! The record: who a container is, written when it is created and read at every exec.
+//!
+//! One small file per container, `containers/<root>/<id>` below our own folder, root-only, where `<root>` is the
+//! runtime's state folder in percent-encoding. Its life:
+//!
+//! - create and run write it, before the runtime starts. A create with a living id leaves the old one alone, since
+//!   the runtime will refuse it.
+//! - exec reads it. The first exec checks it against the runtime's own state and binds it to the container's state
+//!   folder; from then on one stat(2) tells that it is the same container.
+//! - delete forgets it. What a foreground run or a crash left behind is collected by a later create.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, Like};
+use super::folder;
+use super::process::ProcessKey;
+use super::state::{self, FolderKey, State};
+use crate::error::{Error, Result, show};
+use crate::policy::Identity;
+use crate::policy::subject::Pod;
+
+/// The folder of all records.
+const CONTAINERS: &str = "containers";
+
+/// The version of the file's format.
+const FORMAT: u32 = 1;
+
+/// The marker whose modification time says when a root was collected last.
+const SWEPT: &str = ".swept";
+
+/// How often a root is collected at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A record is a page of text, unless the container has thousands of groups.
+const LIMIT: u64 = 32 * 1024 * 1024;
+
+/// Which container: the runtime's state folder, normalised, and the id.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The runtime's state folder.
+    pub root: PathBuf,
+    /// The container's id.
+    pub id: String,
+    state: PathBuf,
+}
+
+impl Key {
+    /// The key of `id` below `root`, which is normalised.
+    ///
+    /// # Errors
+    /// An id that no runtime takes.
+    pub fn new(root: PathBuf, id: &OsStr) -> Result<Key> {
+        let state = state::folder(&root, id)?;
+        let id = id.to_str().ok_or_else(|| {
+            Error::Other(format!("container id {} is not UTF-8", crate::quote::quoted(id.as_bytes())))
+        })?;
+        Ok(Key { root, id: id.to_owned(), state })
+    }
+
+    fn folders(&self) -> [String; 2] {
+        [CONTAINERS.to_owned(), encode(self.root.as_os_str().as_bytes())]
+    }
+
+    /// Where the record is.
+    ///
+    /// # Errors
+    /// Where we have no folder.
+    pub fn path(&self) -> Result<PathBuf> {
+        let [containers, root] = self.folders();
+        Ok(folder::path()?.join(containers).join(root).join(encode(self.id.as_bytes())))
+    }
+}
+
+/// What is known of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of the format.
+    pub format: u32,
+    /// The container's id.
+    pub id: String,
+    /// The runtime's state folder.
+    pub root: PathBuf,
+    /// The bundle that it is made from.
+    pub bundle: PathBuf,
+    /// The process that creates it: ours, and after execve(2) the runtime's.
+    pub creator: ProcessKey,
+    /// When, in RFC 3339.
+    pub time: String,
+    /// The real runtime, for people.
+    pub runtime: String,
+    /// The engine's name.
+    pub engine: String,
+    /// The pod's names.
+    pub pod: Pod,
+    /// The supplementary groups that the engine asked for.
+    pub before: Vec<u32>,
+    /// Who the container is.
+    pub identity: Identity,
+    /// What the first exec found.
+    pub bond: Option<Bond>,
+}
+
+/// What binds a record to the container that was made by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bond {
+    /// The container's state folder.
+    pub folder: FolderKey,
+    /// Its init process.
+    pub init: ProcessKey,
+}
+
+impl Record {
+    /// The version of the format that this program writes and reads.
+    pub const FORMAT: u32 = FORMAT;
+}
+
+/// Writes the record of a container that is about to be created.
+///
+/// # Errors
+/// That it can't be written, or that the same container is being created right now.
+pub fn write(key: &Key, record: &Record) -> Result<()> {
+    if key.state.symlink_metadata().is_ok() {
+        // The container lives: the runtime will refuse this create, and its record stays.
+        return Ok(());
+    }
+    let [containers, root] = key.folders();
+    let path = folder::make(&[&containers, &root])?.join(encode(key.id.as_bytes()));
+    if let Ok(old) = load(&path)
+        && old.creator != record.creator
+        && old.creator.lives()
+    {
+        return Err(Error::Other(format!(
+            "container \"{}\" is being created by process {} right now; wait for it",
+            key.id, old.creator.pid
+        )));
+    }
+    save(&path, record)
+}
+
+/// Reads the record of a container, if there is one and it is this container's.
+///
+/// # Errors
+/// A sentence that says why there is none to go by.
+pub fn read(key: &Key) -> std::result::Result<Record, String> {
+    let path = key.path().map_err(|why| why.to_string())?;
+    let mut record = load(&path).map_err(|why| why.to_string())?;
+    let now = FolderKey::of(&key.state);
+    match (record.bond, now) {
+        (Some(bond), Some(now)) if bond.folder == now => return Ok(record),
+        (Some(_), _) => return Err(format!("{} is of an earlier container", show(&path))),
+        (None, _) => {}
+    }
+    let state = State::read(&key.root, OsStr::new(&key.id)).map_err(|why| why.to_string())?;
+    if state.bundle != record.bundle || state.init.start < record.creator.start {
+        return Err(format!("{} is of another container", show(&path)));
+    }
+    record.bond = now.map(|folder| Bond { folder, init: state.init });
+    // Without the bond the next exec looks once more; that is all.
+    let _ = save(&path, &record);
+    Ok(record)
+}
+
+/// Forgets a container, and removes what killed processes left in its bundle.
+pub fn forget(key: &Key) {
+    let Ok(path) = key.path() else { return };
+    if let Ok(record) = load(&path) {
+        file::sweep_temporary(&record.bundle);
+    }
+    let _ = fs::remove_file(&path);
+}
+
+/// Collects, at most once a minute, the records below `root` whose container is gone.
+pub fn sweep(root: &Path) {
+    let Ok(records) = folder::make(&[CONTAINERS, &encode(root.as_os_str().as_bytes())]) else { return };
+    let marker = records.join(SWEPT);
+    let age =
+        fs::metadata(&marker).and_then(|m| m.modified()).map(|t| match SystemTime::now().duration_since(t) {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+    if age.is_ok_and(|age| age < SWEEP_EVERY) || file::replace(&marker, &[], Like::Mode(0o600)).is_err() {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(&records) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(id) = decode(name.as_bytes()).filter(|_| !name.as_bytes().starts_with(b".")) else {
+            continue;
+        };
+        if root.join(OsStr::from_bytes(&id)).symlink_metadata().is_ok() {
+            continue;
+        }
+        // Its creator may not have come as far as making the state folder.
+        let under_way = load(&entry.path()).is_ok_and(|record| record.creator.lives());
+        if !under_way {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    file::sweep_temporary(&records);
+}
+
+fn load(path: &Path) -> Result<Record> {
+    let text = file::read_text(path, LIMIT)?;
+    let damaged = |why: String| Error::Content { path: path.to_path_buf(), why };
+    let record: Record = serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {why}")))?;
+    match record.format {
+        FORMAT => Ok(record),
+        other => Err(damaged(format!("has format {other}, and this program reads format {FORMAT}"))),
+    }
+}
+
+fn save(path: &Path, record: &Record) -> Result<()> {
+    let text =
+        serde_json::to_vec(record).map_err(|why| Error::Other(format!("can't write the record: {why}")))?;
+    file::replace(path, &[&text], Like::Mode(0o600))
+}
+
+/// Percent-encoding, so that any path or id is one file name, and no two are the same. A leading dot is encoded
+/// too: names with one are ours.
+fn encode(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for (n, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'.' if n == 0 => out.push_str("%2E"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'+' => {
+                out.push(char::from(*byte))
+            }
+            other => {
+                // Writing to a String can't fail.
+                let _ = write!(out, "%{other:02X}");
+            }
+        }
+    }
+    out
+}
+
+/// The inverse of [`encode`].
+fn decode(name: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut rest = name;
+    loop {
+        match rest {
+            [] => return Some(out),
+            [b'%', high, low, tail @ ..] => {
+                let hex = [*high, *low];
+                out.push(u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?);
+                rest = tail;
+            }
+            [byte, tail @ ..] => {
+                out.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_encoded_without_loss_and_never_leads_anywhere() {
+        for name in ["/run/containerd/runc/k8s.io", "a%2Fb", ".", "..", ".hidden", "ä b", "plain-ID_1.2+3"] {
+            let encoded = encode(name.as_bytes());
+            assert!(!encoded.contains('/') && !encoded.starts_with('.'), "{encoded}");
+            assert_eq!(decode(encoded.as_bytes()).as_deref(), Some(name.as_bytes()));
+        }
+        assert_eq!(encode(b"/run/runc"), "%2Frun%2Frunc");
+    }
+}

@@ -1,0 +1,134 @@
+//! The real runtime: where it is, what kind it is, and how we become it.
+//!
+//! We become it by execve(2) and never by fork(2): the parent-death signal, stdin, inherited file descriptors,
+//! the exit code and the console socket then pass through without our doing.
+
+use std::env;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::folder;
+use crate::error::{Error, Result, show};
+use crate::quote::quoted;
+
+/// Where a runtime that is given by name is looked for. An engine may call us without PATH, and PATH is nothing
+/// to trust.
+pub const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Counts how often we became a runtime that became us again. It is the only thing that we add to the runtime's
+/// environment.
+const DEPTH: &str = "RUNC_STRICT_DEPTH";
+
+/// A runtime may call us again on purpose (a hook that asks for a state); a loop goes on for ever.
+const DEPTH_MAX: u32 = 8;
+
+/// The name of the link to the runtime that was found last.
+const LINK: &str = "runtime";
+
+/// Finds the runtime that `word` names: an absolute path, or a name on the search path.
+///
+/// # Errors
+/// That there is none, or that it is ourselves.
+pub fn locate(word: &str) -> Result<PathBuf> {
+    let ourselves = fs::metadata("/proc/self/exe").ok();
+    let is_us = |found: &Metadata| {
+        ourselves.as_ref().is_some_and(|us| (us.dev(), us.ino()) == (found.dev(), found.ino()))
+    };
+    if word.starts_with('/') {
+        let path = PathBuf::from(word);
+        let found = fs::metadata(&path).map_err(Error::io("find the real runtime", &path))?;
+        if is_us(&found) {
+            return Err(Error::Other(format!(
+                "the real runtime {} is runc-strict itself; set runtime to runc or crun in {}",
+                show(&path),
+                show(&super::config::path())
+            )));
+        }
+        return Ok(path);
+    }
+    if word.is_empty() || word.contains('/') {
+        return Err(Error::Other(format!(
+            "runtime = {} in {} is neither an absolute path nor a name",
+            quoted(word.as_bytes()),
+            show(&super::config::path())
+        )));
+    }
+    let candidates = SEARCH.iter().map(|folder| Path::new(folder).join(word));
+    let usable = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0 && !is_us(&found))
+    };
+    candidates.into_iter().find(usable).ok_or_else(|| {
+        Error::Other(format!(
+            "there is no runtime called {} in {}; install it, or set runtime in {}",
+            quoted(word.as_bytes()),
+            SEARCH.join(":"),
+            show(&super::config::path())
+        ))
+    })
+}
+
+/// The runtime for pass-through: as configured, else the one that was found last.
+///
+/// # Errors
+/// What kept the configured one from being found, where nothing was found before either.
+pub fn for_pass_through() -> Result<PathBuf> {
+    locate(&super::config::runtime_for_pass_through()).or_else(|why| {
+        let last = folder::path().and_then(|f| {
+            let link = f.join(LINK);
+            fs::read_link(&link).map_err(Error::io("read the link", &link))
+        });
+        match last {
+            Ok(path) if path.exists() => Ok(path),
+            _ => Err(why),
+        }
+    })
+}
+
+/// Remembers where the runtime is, for a day on which the configuration can't be read. What fails is no reason
+/// to stop a container.
+pub fn remember(runtime: &Path) {
+    let Ok(folder) = folder::make(&[]) else { return };
+    let link = folder.join(LINK);
+    if fs::read_link(&link).is_ok_and(|old| old == runtime) {
+        return;
+    }
+    let new = folder.join(format!("{LINK}.{}", std::process::id()));
+    let _ = symlink(runtime, &new).and_then(|()| fs::rename(&new, &link));
+    let _ = fs::remove_file(&new);
+}
+
+/// Becomes the runtime: execve(2) with its path as argv[0] (crun reads a handler from there) and `words` after it.
+/// It comes back only if that failed.
+///
+/// # Errors
+/// That it can't be executed, or that we have become each other too often.
+pub fn become_it(runtime: &Path, words: &[OsString]) -> Result<std::convert::Infallible> {
+    let depth = env::var(DEPTH).ok().and_then(|d| d.parse().ok()).unwrap_or(0u32);
+    if depth >= DEPTH_MAX {
+        return Err(Error::Other(format!(
+            "the real runtime {} calls runc-strict again without end; set runtime in {} to runc or crun itself",
+            show(runtime),
+            show(&super::config::path())
+        )));
+    }
+    let nul = |_| Error::Other("an argument holds a NUL character".to_owned());
+    let c_string = |text: &OsStr| CString::new(text.as_bytes()).map_err(nul);
+    let path = c_string(runtime.as_os_str())?;
+    let mut argv = Vec::with_capacity(words.len() + 1);
+    argv.push(path.clone());
+    for word in words {
+        argv.push(c_string(word)?);
+    }
+    let mut environment = Vec::with_capacity(32);
+    for (key, value) in env::vars_os().filter(|(key, _)| key != DEPTH) {
+        let mut entry = key.into_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        environment.push(CString::new(entry).map_err(nul)?);
+    }
+    environment.push(CString::new(format!("{DEPTH}={}", depth + 1)).map_err(nul)?);
+    nix::unistd::execve(&path, &argv, &environment).map_err(Error::io("execute", runtime))
+}

@@ -1,0 +1,197 @@
+//! What kind of runtime the real one is, and whether it looks gids up by name.
+//!
+//! It is asked once by `--version`; the answer is kept beside the records for as long as the binary stays the
+//! same file.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, Like};
+use super::folder;
+
+/// The kinds of runtimes that differ in something that we have to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// opencontainers/runc.
+    Runc,
+    /// containers/crun.
+    Crun,
+    /// youki.
+    Youki,
+    /// Something else, or something that didn't answer.
+    Unknown,
+}
+
+/// A runtime's kind and version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its kind.
+    pub kind: Kind,
+    /// Major, minor and patch; none where it can't be read.
+    pub number: Option<(u32, u32, u32)>,
+    /// Whether it is a version before the release of that number: `1.3.0-rc.1`.
+    pub prerelease: bool,
+    /// The first line of its answer.
+    pub line: String,
+}
+
+impl Version {
+    /// Reads the answer to `--version`.
+    pub fn parse(answer: &str) -> Version {
+        let line = answer.lines().next().unwrap_or_default().trim().to_owned();
+        let mut words = line.split_ascii_whitespace();
+        let kind = match words.next() {
+            Some("runc") => Kind::Runc,
+            Some("crun") => Kind::Crun,
+            Some("youki") => Kind::Youki,
+            _ => Kind::Unknown,
+        };
+        // `runc version 1.1.5+ds1`, `crun version 1.8.1`, `youki version 0.5.0`
+        let text = words.find(|w| *w != "version").unwrap_or_default().trim_start_matches('v');
+        let mut parts = text.splitn(3, '.');
+        let mut next = || {
+            let part = parts.next()?;
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = part.split_at(digits);
+            Some((number.parse::<u32>().ok()?, rest.to_owned()))
+        };
+        let number = match (next(), next(), next()) {
+            (Some((a, _)), Some((b, _)), patch) => {
+                let (c, rest) = patch.unwrap_or((0, String::new()));
+                Some(((a, b, c), rest))
+            }
+            _ => None,
+        };
+        let prerelease =
+            number.as_ref().is_some_and(|(_, rest)| rest.starts_with('-') || rest.starts_with('~'));
+        Version { kind, number: number.map(|(n, _)| n), prerelease, line }
+    }
+
+    /// Whether it takes an additional gid for a group's name too: runc before 1.3.0, and whatever isn't known to
+    /// do better. crun and youki never did.
+    pub fn looks_up_names(&self) -> bool {
+        match self.kind {
+            Kind::Crun | Kind::Youki => false,
+            Kind::Unknown => true,
+            Kind::Runc => match self.number {
+                None => true,
+                Some(number) => number < (1, 3, 0) || (number == (1, 3, 0) && self.prerelease),
+            },
+        }
+    }
+
+    /// Its name for people: `runc 1.1.5`.
+    pub fn name(&self) -> String {
+        let kind = match self.kind {
+            Kind::Runc => "runc",
+            Kind::Crun => "crun",
+            Kind::Youki => "youki",
+            Kind::Unknown => return "a runtime of unknown kind".to_owned(),
+        };
+        match self.number {
+            Some((a, b, c)) => format!("{kind} {a}.{b}.{c}"),
+            None => format!("{kind} of unknown version"),
+        }
+    }
+}
+
+/// The binary that an answer belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Binary {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: i64,
+    mtime_nsec: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cached {
+    binary: Binary,
+    version: Version,
+}
+
+/// The file that keeps the answer.
+const CACHE: &str = "version.json";
+
+/// The version of the runtime at `path`, asked anew only if the binary is another than last time.
+pub fn of(path: &Path) -> Version {
+    let Ok(found) = fs::metadata(path) else { return Version::parse("") };
+    let binary = Binary {
+        dev: found.dev(),
+        ino: found.ino(),
+        size: found.size(),
+        mtime: found.mtime(),
+        mtime_nsec: found.mtime_nsec(),
+    };
+    let cache = folder::make(&[]).map(|f| f.join(CACHE)).ok();
+    if let Some(cached) = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == binary) {
+        return cached.version;
+    }
+    let version = ask(path);
+    // What didn't answer is asked again next time.
+    if let (Some(cache), true) = (cache, version.kind != Kind::Unknown || version.number.is_some()) {
+        let cached = Cached { binary, version };
+        if let Ok(text) = serde_json::to_vec(&cached) {
+            let _ = file::replace(&cache, &[&text], Like::Mode(0o600));
+        }
+        return cached.version;
+    }
+    version
+}
+
+fn read(cache: &Path) -> Option<Cached> {
+    serde_json::from_str(&file::read_text(cache, 64 * 1024).ok()?).ok()
+}
+
+fn ask(path: &Path) -> Version {
+    let answer = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    match answer {
+        Ok(answer) if answer.status.success() => Version::parse(&String::from_utf8_lossy(&answer.stdout)),
+        _ => Version::parse(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vulnerable(answer: &str) -> bool {
+        Version::parse(answer).looks_up_names()
+    }
+
+    #[test]
+    fn runc_before_1_3_and_what_is_unknown_look_up_names() {
+        for answer in [
+            "runc version 1.1.5+ds1\ncommit: x\nspec: 1.0.2-dev\n",
+            "runc version 1.0.0-rc10",
+            "runc version 1.2.9",
+            "runc version 1.3.0-rc.2",
+            "runc version main",
+            "",
+            "kata-runtime : 3.0",
+        ] {
+            assert!(vulnerable(answer), "{answer}");
+        }
+        for answer in [
+            "runc version 1.3.0",
+            "runc version 1.3.0+dev",
+            "runc version 2.0",
+            "crun version 1.8.1",
+            "youki version 0.5.0",
+        ] {
+            assert!(!vulnerable(answer), "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_name_is_short() {
+        assert_eq!(Version::parse("runc version 1.1.5+ds1\n").name(), "runc 1.1.5");
+        assert_eq!(Version::parse("crun version 1.8.1\ncommit: f").name(), "crun 1.8.1");
+    }
+}

@@ -1,0 +1,321 @@
+//! The whole program as one sentence: read the command line; for what starts a process, read who it would be, judge
+//! it, write the judgement down, and become the real runtime; for everything else become the real runtime at once.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::argv::grammar::Verb;
+use crate::argv::{self, Exec, Globals, Invocation, Start, Target};
+use crate::cli;
+use crate::error::{Error, Result};
+use crate::node::audit::Line;
+use crate::node::bundle::{self, ConfigFile};
+use crate::node::config::{Config, Restore};
+use crate::node::container::{self, Container};
+use crate::node::process::ProcessKey;
+use crate::node::record::{self, Key, Record};
+use crate::node::version::{self, Version};
+use crate::node::{clock, file, log as road, memory, runtime, state};
+use crate::policy::{Reason, Verdict, decide, decide_exec};
+use crate::spec::{ProcessObject, Splice, Value};
+
+/// Does what `words` (argv without the program's name) ask for. It comes back with an exit code only if it didn't
+/// become the real runtime.
+pub fn run(words: &[OsString]) -> u8 {
+    match argv::parse(words) {
+        Ok(Invocation::Own) => cli::run(words),
+        Ok(Invocation::Pass) => pass(words),
+        Ok(Invocation::Delete(target)) => {
+            forget(&target);
+            pass(words)
+        }
+        Ok(Invocation::Start(start)) => {
+            judged(start.verb, &start.globals, &start.id, |line| create(&start, line))
+        }
+        Ok(Invocation::Exec(exec)) => judged(Verb::Exec, &exec.globals, &exec.id, |line| enter(&exec, line)),
+        Ok(Invocation::Restore(start)) => {
+            judged(start.verb, &start.globals, &start.id, |line| restore(&start, line))
+        }
+        Err(refused) => judged(refused.verb, &refused.globals, OsStr::new(""), |line| {
+            line.verdict = "deny".to_owned();
+            line.reason = Some(refused.message.clone());
+            Err(Stop::Error(Error::Other(refused.message.clone())))
+        }),
+    }
+}
+
+/// Somebody else's command: the real runtime gets the words byte for byte.
+fn pass(words: &[OsString]) -> u8 {
+    let Err(why) = runtime::for_pass_through().and_then(|path| runtime::become_it(&path, words));
+    road::install(&Globals::default());
+    log::error!("{why}");
+    1
+}
+
+/// A deleted container's record is of no use; that it can't be found is no reason to stop a delete.
+fn forget(target: &Target) {
+    let kind = || runtime::for_pass_through().map_or(version::Kind::Unknown, |path| version::of(&path).kind);
+    if let Ok(key) = state::root(target.root.as_deref(), kind).and_then(|root| Key::new(root, &target.id)) {
+        record::forget(&key);
+    }
+}
+
+/// Why a container or a process doesn't start.
+enum Stop {
+    /// It would not.
+    Refused(Reason),
+    /// It could not.
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(why: Error) -> Stop {
+        Stop::Error(why)
+    }
+}
+
+/// A line of the audit log that is being written, and where it goes.
+struct Audited {
+    line: Line,
+    since: Instant,
+    config: Option<Config>,
+}
+
+impl std::ops::Deref for Audited {
+    type Target = Line;
+    fn deref(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl std::ops::DerefMut for Audited {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.line
+    }
+}
+
+impl Audited {
+    /// Writes the line. A log that can't be written stops nothing.
+    fn write(&self) -> Result<()> {
+        let path = self
+            .config
+            .as_ref()
+            .map(|c| c.audit.path.clone())
+            .unwrap_or_else(|| Config::default().audit.path);
+        self.line.clone().append(&path, self.since)
+    }
+
+    fn take(&mut self, verdict: &Verdict) {
+        self.line.verdict = verdict.name().to_owned();
+        if let Some(identity) = verdict.identity() {
+            self.line.uid = Some(identity.uid);
+            self.line.gid = Some(identity.gid.get());
+            self.line.after = identity.groups.clone();
+            self.line.level = Some(identity.level.to_string());
+            self.line.rulings = identity.rulings.clone();
+            self.line.findings = identity.findings.clone();
+        }
+    }
+}
+
+/// Runs one of the four commands that start a process, and takes what stops it to the user: the runtime's log,
+/// stderr, the audit log and the exit code.
+fn judged(
+    verb: Verb,
+    globals: &Globals,
+    id: &OsStr,
+    act: impl FnOnce(&mut Audited) -> std::result::Result<std::convert::Infallible, Stop>,
+) -> u8 {
+    let since = Instant::now();
+    road::install(globals);
+    file::reserve_standard_descriptors();
+    let id = id.to_string_lossy();
+    let mut line = Audited { line: Line::new(verb.word(), &id, ""), since, config: None };
+    let Err(stop) = act(&mut line);
+    let sentence = match stop {
+        Stop::Refused(reason) => {
+            line.verdict = "deny".to_owned();
+            line.reason = Some(reason.to_string());
+            format!("{} of container \"{id}\" refused: {reason}", verb.word())
+        }
+        Stop::Error(why) => {
+            if line.verdict != "deny" {
+                line.verdict = "error".to_owned();
+                line.reason = Some(why.to_string());
+            }
+            match id.is_empty() {
+                true => format!("{}: {why}", verb.word()),
+                false => format!("{} of container \"{id}\": {why}", verb.word()),
+            }
+        }
+    };
+    log::error!("{sentence}");
+    // The user has just been told something worse.
+    let _ = line.write();
+    verb.refusal_code()
+}
+
+/// create, run: judge the bundle, write the judgement into it, and remember it for every exec.
+fn create(start: &Start, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+    let (config, runtime, version) = setting(line)?;
+    let root = state::root(start.globals.root().as_deref(), || version.kind)?;
+    let key = Key::new(root, &start.id)?;
+    line.root = key.root.display().to_string();
+    let bundle = start.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+    let bundle = std::path::absolute(&bundle).map_err(Error::io("resolve", &bundle))?;
+
+    let file = ConfigFile::of_bundle(&bundle)?;
+    let document = file.document()?;
+    let subject = bundle::subject(&bundle, &key.id, &file, &document, &config, &version)?;
+    line.pod = subject.pod.clone();
+    line.before = subject.process.groups.clone();
+
+    let verdict = decide(&subject, &config.policy());
+    line.take(&verdict);
+    let identity = match verdict {
+        Verdict::Deny(reason) => return Err(Stop::Refused(reason)),
+        Verdict::Keep(identity) => identity,
+        Verdict::Change(change) => {
+            file.rewrite(&document, &change.edits)?;
+            change.identity
+        }
+    };
+    record::sweep(&key.root);
+    let record = Record {
+        format: Record::FORMAT,
+        id: key.id.clone(),
+        root: key.root.clone(),
+        bundle: bundle.clone(),
+        creator: ProcessKey::current()
+            .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?,
+        time: clock::now(),
+        runtime: version.name(),
+        engine: config.engine.name().to_owned(),
+        pod: subject.pod,
+        before: subject.process.groups,
+        identity,
+        bond: None,
+    };
+    record::write(&key, &record)?;
+    runtime::remember(&runtime);
+    if let Err(why) = line.write() {
+        log::warn!("{why}; the container starts all the same");
+    }
+    Ok(runtime::become_it(&runtime, &start.words(bundle.as_os_str()))?)
+}
+
+/// exec: give the process what the container's init got.
+fn enter(exec: &Exec, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+    // With a record nothing but the runtime is taken from the configuration: a slip in it stops no probe.
+    let loaded = Config::load();
+    let word = match &loaded {
+        Ok(config) => runtime::locate(&config.runtime),
+        Err(_) => runtime::for_pass_through(),
+    };
+    let runtime = word?;
+    let version = version::of(&runtime);
+    let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
+    let key = Key::new(root, &exec.id)?;
+    line.root = key.root.display().to_string();
+    line.runtime = version.name();
+    line.config = loaded.as_ref().ok().cloned();
+
+    let (container, init) = match record::read(&key) {
+        Ok(record) => {
+            line.engine = record.engine;
+            let init = record.bond.map(|bond| bond.init);
+            (Container { identity: record.identity, pod: record.pod }, init)
+        }
+        Err(no_record) => {
+            let config = loaded?;
+            line.engine = config.engine.name().to_owned();
+            match container::judge_anew(&key, &no_record, &config, &version)? {
+                Ok(container) => (container, None),
+                Err(reason) => return Err(Stop::Refused(reason)),
+            }
+        }
+    };
+    line.pod = container.pod.clone();
+    let state = || state::State::read(&key.root, &exec.id);
+    let lookup = container::lookup_at_exec(&version, || init.or_else(|| state().ok().map(|s| s.init)));
+
+    let words = match &exec.process {
+        Some(path) => {
+            let text = file::read_text(path, bundle::LIMIT)?;
+            let object =
+                ProcessObject::read(Value::whole(&text), "the document").map_err(Error::content(path))?;
+            match judge_exec(&object, &container, &lookup, line)? {
+                None => exec.words(Some(path.as_os_str())),
+                Some(edits) => {
+                    let mut splice = Splice::new(&text);
+                    object.apply(&edits, &mut splice);
+                    let changed = memory::document(&splice.pieces(), first_free_descriptor(exec))?;
+                    exec.words(Some(changed.as_os_str()))
+                }
+            }
+        }
+        None => {
+            // The runtime takes the process from the config.json that it knows; so that is what is judged.
+            let file = ConfigFile::read(&state()?.document)?;
+            let document = file.document()?;
+            if let Some(edits) = judge_exec(&document.process, &container, &lookup, line)? {
+                file.rewrite(&document, &edits)?;
+            }
+            exec.words(None)
+        }
+    };
+    // A log that can't be written is told at create; a probe runs every few seconds.
+    let _ = line.write();
+    Ok(runtime::become_it(&runtime, &words)?)
+}
+
+fn judge_exec(
+    object: &ProcessObject<'_>,
+    container: &Container,
+    lookup: &crate::policy::subject::Runtime,
+    line: &mut Audited,
+) -> std::result::Result<Option<crate::policy::Edits>, Stop> {
+    line.before = object.process.groups.clone();
+    let config = crate::node::config::path().display().to_string();
+    let verdict = decide_exec(&object.process, &container.identity, lookup, &config);
+    line.take(&verdict);
+    match verdict {
+        Verdict::Deny(reason) => Err(Stop::Refused(reason)),
+        Verdict::Keep(_) => Ok(None),
+        Verdict::Change(change) => Ok(Some(change.edits)),
+    }
+}
+
+/// The descriptors from 3 on belong to the process: as many as `--preserve-fds` says, and `LISTEN_FDS`
+/// (sd_listen_fds(3)), which runc passes on too.
+fn first_free_descriptor(exec: &Exec) -> i32 {
+    let listen = std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+    i32::try_from(exec.preserve_fds.saturating_add(listen).saturating_add(3)).unwrap_or(i32::MAX)
+}
+
+/// restore: the process's groups come from the checkpoint image, where nobody can judge them.
+fn restore(start: &Start, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+    let (config, runtime, _) = setting(line)?;
+    if config.restore == Restore::Deny {
+        return Err(Stop::Refused(Reason::Restore { config: config.path.display().to_string() }));
+    }
+    line.verdict = "keep".to_owned();
+    let bundle = start.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+    let bundle = std::path::absolute(&bundle).map_err(Error::io("resolve", &bundle))?;
+    if let Err(why) = line.write() {
+        log::warn!("{why}; the container is restored all the same");
+    }
+    Ok(runtime::become_it(&runtime, &start.words(bundle.as_os_str()))?)
+}
+
+/// What create and restore go by: the configuration, the real runtime and its version.
+fn setting(line: &mut Audited) -> Result<(Config, PathBuf, Version)> {
+    let config = Config::load()?;
+    line.engine = config.engine.name().to_owned();
+    line.config = Some(config.clone());
+    let runtime = runtime::locate(&config.runtime)?;
+    let version = version::of(&runtime);
+    line.runtime = version.name();
+    Ok((config, runtime, version))
+}

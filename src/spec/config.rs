@@ -1,0 +1,111 @@
+//! The bundle's config.json: who the process is, which annotations speak to us, and where the image lies.
+
+use super::object::{Object, Value};
+use super::process::{ProcessObject, number};
+use crate::policy::subject::IdRange;
+use serde_json::value::RawValue;
+
+const PROCESS: usize = 0;
+const ROOT: usize = 1;
+const MOUNTS: usize = 2;
+const ANNOTATIONS: usize = 3;
+const LINUX: usize = 4;
+
+/// A config.json, read as far as we need it.
+#[derive(Debug)]
+pub struct ConfigDocument<'t> {
+    /// `process`.
+    pub process: ProcessObject<'t>,
+    object: Object<'t, 5>,
+}
+
+impl<'t> ConfigDocument<'t> {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// A sentence that names what is missing or can't be read.
+    pub fn read(text: &'t str) -> Result<ConfigDocument<'t>, String> {
+        let known = ["process", "root", "mounts", "annotations", "linux"];
+        let object = Object::read(Value::whole(text), "the document", known)?;
+        let process = object.get(PROCESS).ok_or("process is missing")?;
+        Ok(ConfigDocument { process: ProcessObject::read(process, "process")?, object })
+    }
+
+    /// `root.path`: the image's files, absolute or below the bundle.
+    ///
+    /// # Errors
+    /// A sentence, where it can't be read.
+    pub fn root_path(&self) -> Result<Option<String>, String> {
+        let Some(root) = self.object.get(ROOT) else { return Ok(None) };
+        let root = Object::read(root, "root", ["path"])?;
+        root.get(0).map(|value| string(value, "root.path")).transpose()
+    }
+
+    /// The texts of the annotations called `keys`.
+    ///
+    /// # Errors
+    /// A sentence, where one stands twice or is no string.
+    pub fn annotations<const N: usize>(&self, keys: [&str; N]) -> Result<[Option<String>; N], String> {
+        let Some(annotations) = self.object.get(ANNOTATIONS) else { return Ok([const { None }; N]) };
+        let object = Object::read_map(annotations, "annotations", keys)?;
+        let mut texts = [const { None }; N];
+        for (n, (text, key)) in texts.iter_mut().zip(keys).enumerate() {
+            *text = object.get(n).map(|value| string(value, &format!("annotation \"{key}\""))).transpose()?;
+        }
+        Ok(texts)
+    }
+
+    /// `linux.gidMappings`, as ranges inside the user namespace.
+    ///
+    /// # Errors
+    /// A sentence, where they can't be read.
+    pub fn gid_mappings(&self) -> Result<Vec<IdRange>, String> {
+        let Some(linux) = self.object.get(LINUX) else { return Ok(Vec::new()) };
+        let linux = Object::read(linux, "linux", ["gidMappings"])?;
+        let Some(list) = linux.get(0) else { return Ok(Vec::new()) };
+        let range = |item: &RawValue| {
+            let path = "linux.gidMappings[]";
+            let object = Object::read(Value::whole(item.get()), path, ["containerID", "size"])?;
+            let field = |n: usize| object.get(n).map_or(Some(0), number);
+            match (field(0), field(1)) {
+                (Some(first), Some(size)) => Ok(IdRange { first, size }),
+                _ => Err(format!("{path} has an id that is no number of 32 bits")),
+            }
+        };
+        items(list, "linux.gidMappings")?.into_iter().map(range).collect()
+    }
+
+    /// The destination and, where there is one, the source of each mount, in order.
+    ///
+    /// # Errors
+    /// A sentence, where they can't be read.
+    pub fn mounts(&self) -> Result<Vec<Mount>, String> {
+        let Some(list) = self.object.get(MOUNTS) else { return Ok(Vec::new()) };
+        let mount = |item: &RawValue| {
+            let object = Object::read(Value::whole(item.get()), "mounts[]", ["destination", "source"])?;
+            let destination = object.get(0).ok_or("mounts[].destination is missing")?;
+            Ok(Mount {
+                destination: string(destination, "mounts[].destination")?,
+                source: object.get(1).map(|v| string(v, "mounts[].source")).transpose()?,
+            })
+        };
+        items(list, "mounts")?.into_iter().map(mount).collect()
+    }
+}
+
+/// A mount of the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it goes, inside the container.
+    pub destination: String,
+    /// What is mounted there.
+    pub source: Option<String>,
+}
+
+fn items<'t>(list: Value<'t>, path: &str) -> Result<Vec<&'t RawValue>, String> {
+    serde_json::from_str(list.text).map_err(|_| format!("{path} is not a list"))
+}
+
+fn string(value: Value<'_>, path: &str) -> Result<String, String> {
+    serde_json::from_str(value.text).map_err(|_| format!("{path} is not a string"))
+}

@@ -1,0 +1,15 @@
+//! Lossless JSON: the few values of a document that we read and write, found where they stand.
+//!
+//! Typed structs would drop the fields that they don't know, reorder keys and round numbers. Here a document
+//! stays the text that it is; an edit replaces the bytes of a value, and nothing else (law 7). Nothing here does
+//! I/O.
+
+mod config;
+pub mod object;
+mod process;
+mod splice;
+
+pub use config::{ConfigDocument, Mount};
+pub use object::{Object, Value};
+pub use process::ProcessObject;
+pub use splice::Splice;
