@@ -63,9 +63,9 @@ impl Run {
     /// What a parser can make of the run, with a minus sign before it or not: the number modulo 2^32; and,
     /// where it doesn't fit into a signed 64-bit number, also what such a parser saturates at.
     fn readings(self) -> impl Iterator<Item = u32> {
-        let beyond = i64::try_from(self.0).is_err();
-        let saturated: &[u64] = if beyond { &[i64::MAX.cast_unsigned(), i64::MIN.cast_unsigned()] } else { &[] };
-        [self.0].into_iter().chain(saturated.iter().copied()).flat_map(|n| [low(n), low(n.wrapping_neg())])
+        let saturated = i64::try_from(self.0).is_err().then_some([1 << 63, (1 << 63) - 1]);
+        let numbers = [self.0].into_iter().chain(saturated.into_iter().flatten());
+        numbers.flat_map(|n: u64| [low(n), low(n.wrapping_neg())])
     }
 }
 
