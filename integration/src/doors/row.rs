@@ -1,0 +1,139 @@
+//! One attack and what is expected of it on each road.
+
+use anyhow::{Context, Result, bail};
+
+use crate::bundle::IMAGE;
+use crate::case::Outcome;
+use crate::lab::Lab;
+use crate::runtime::{Kind, Runtime};
+use crate::trial::{Entry, Road, Seen, Trial};
+
+use super::verdict::{Closed, lists};
+
+/// A numbered way in.
+pub(crate) struct Door {
+    pub(crate) number: u8,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Where the hole is by nature. Elsewhere the bare runtime must show that it isn't there.
+#[derive(Clone, Copy)]
+pub(crate) enum Hole {
+    /// On every runtime.
+    Everywhere,
+    /// Only one runtime has the feature or the flaw.
+    Only(Kind),
+    /// runc before 1.3 looks gids up as names.
+    NumericNames,
+}
+
+impl Hole {
+    fn is_on(self, runtime: &Runtime) -> bool {
+        match self {
+            Hole::Everywhere => true,
+            Hole::Only(kind) => runtime.kind == kind,
+            Hole::NumericNames => runtime.looks_up_numeric_names(),
+        }
+    }
+}
+
+type Attack = Box<dyn Fn(&Trial) -> Result<Seen>>;
+type Open = Box<dyn Fn(&Seen) -> Option<String>>;
+
+/// One attack.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) entries: Vec<Entry>,
+    attack: Attack,
+    hole: Hole,
+    open: Open,
+    closed: Closed,
+    elsewhere: Option<Closed>,
+}
+
+impl Row {
+    /// An attack that has succeeded when the probe is in group 50000. Unless told otherwise it is tried by create
+    /// and run, the hole is on every runtime, and closed means that exactly 1000 and 5000 are left.
+    pub(crate) fn new(name: &str, attack: impl Fn(&Trial) -> Result<Seen> + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            entries: vec![Entry::Create, Entry::Run],
+            attack: Box::new(attack),
+            hole: Hole::Everywhere,
+            open: Box::new(|seen| holds_group(seen, IMAGE)),
+            closed: Closed::Groups(vec![1000, 5000]),
+            elsewhere: None,
+        }
+    }
+
+    pub(crate) fn entries(mut self, entries: &[Entry]) -> Self {
+        self.entries = entries.to_vec();
+        self
+    }
+
+    /// Where the hole is by nature, and what the product does where it isn't.
+    pub(crate) fn hole(mut self, hole: Hole, elsewhere: Closed) -> Self {
+        self.hole = hole;
+        self.elsewhere = Some(elsewhere);
+        self
+    }
+
+    /// What shows that the hole is open: `Some` says in a few words what was gained.
+    pub(crate) fn open(mut self, open: impl Fn(&Seen) -> Option<String> + 'static) -> Self {
+        self.open = Box::new(open);
+        self
+    }
+
+    pub(crate) fn closed(mut self, closed: Closed) -> Self {
+        self.closed = closed;
+        self
+    }
+
+    /// Both roads, one after the other.
+    pub(crate) fn try_on(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<Outcome> {
+        let bare = self.try_bare(lab, runtime, entry).context("bare")?;
+        if lab.product.is_none() {
+            return Ok(Outcome::Passed(vec![bare, "not tried: --bare-only".to_owned()]));
+        }
+        let product = self.try_product(lab, runtime, entry).context("through runc-strict")?;
+        Ok(Outcome::Passed(vec![bare, product]))
+    }
+
+    fn try_bare(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<String> {
+        let trial = Trial::new(lab, runtime, Road::Bare, entry)?;
+        let seen = (self.attack)(&trial)?;
+        let told = match ((self.open)(&seen), self.hole.is_on(runtime)) {
+            (Some(gain), true) => format!("open: {gain}"),
+            (None, false) => "no hole by nature".to_owned(),
+            (Some(gain), false) => bail!("the hole should not exist here, but is open: {gain}"),
+            (None, true) => match seen {
+                Seen::Report(report) => bail!("the hole should be open, but the probe reports {report}"),
+                Seen::Refused(answer) => bail!("the hole should be open, but {answer}"),
+            },
+        };
+        trial.finish()?;
+        Ok(told)
+    }
+
+    fn try_product(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<String> {
+        let trial = Trial::new(lab, runtime, Road::Product, entry)?;
+        let seen = (self.attack)(&trial)?;
+        if let Some(gain) = (self.open)(&seen) {
+            bail!("open: {gain}");
+        }
+        let expected = match &self.elsewhere {
+            Some(elsewhere) if !self.hole.is_on(runtime) => elsewhere,
+            _ => &self.closed,
+        };
+        let told = expected.judge(&trial, &seen)?;
+        trial.finish()?;
+        Ok(told)
+    }
+}
+
+/// Whether the probe is in a group, as its own gid or as a supplementary one.
+pub(crate) fn holds_group(seen: &Seen, gid: u32) -> Option<String> {
+    let Seen::Report(report) = seen else { return None };
+    let held = lists(report, "groups").contains(&gid) || lists(report, "gid").contains(&gid);
+    held.then(|| format!("gid {gid}"))
+}

@@ -1,0 +1,201 @@
+//! Everything that a run makes on this machine, and how it goes away again: the private folder with the runtimes'
+//! state below it, child processes, containers, cgroups, mounts, the product's records. The same sweep runs at the
+//! end, after a panic, and on SIGINT and SIGTERM. Processes end by their pid, and only those that are ours.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cgroup::{self, Hugetlb};
+use crate::report::complain;
+use crate::runtime::{Kind, Runtime};
+use crate::sys;
+
+static ROOM: OnceLock<Arc<Room>> = OnceLock::new();
+
+/// The private place of one run.
+pub(crate) struct Room {
+    /// The folder that holds everything.
+    pub(crate) dir: PathBuf,
+    runtimes: Vec<Runtime>,
+    children: Mutex<BTreeSet<u32>>,
+    hugetlb: Mutex<Option<Hugetlb>>,
+    swept: Mutex<bool>,
+}
+
+impl Room {
+    /// Makes the folder, and sees to it that a signal or a panic sweeps it.
+    ///
+    /// # Errors
+    /// When the folder can't be made or the signals can't be blocked.
+    pub(crate) fn open(runtimes: Vec<Runtime>) -> Result<Arc<Self>> {
+        let dir = tempfile::Builder::new().prefix("runc-strict-suites-").tempdir().context("make a private folder")?;
+        let room = Arc::new(Self {
+            dir: dir.keep(),
+            runtimes,
+            children: Mutex::default(),
+            hugetlb: Mutex::default(),
+            swept: Mutex::default(),
+        });
+        for folder in ["trials", "xdg"] {
+            fs::create_dir(room.dir.join(folder)).with_context(|| format!("make the folder {folder}"))?;
+        }
+        let _ = ROOM.set(Arc::clone(&room));
+        sweep_after_a_panic();
+        sweep_on_signals()?;
+        Ok(room)
+    }
+
+    /// The `--root` of one runtime.
+    pub(crate) fn root(&self, kind: Kind) -> PathBuf {
+        self.dir.join(format!("root-{}", kind.name()))
+    }
+
+    /// Remembers a child while it runs.
+    pub(crate) fn child_started(&self, pid: u32) {
+        locked(&self.children).insert(pid);
+    }
+
+    /// Forgets a child that was waited for.
+    pub(crate) fn child_ended(&self, pid: u32) {
+        locked(&self.children).remove(&pid);
+    }
+
+    /// Keeps the mount until the sweep.
+    pub(crate) fn keep_hugetlb(&self, mount: Hugetlb) {
+        *locked(&self.hugetlb) = Some(mount);
+    }
+
+    /// Takes everything away; a second call does nothing. What could not be taken away is told on stderr.
+    pub(crate) fn sweep(&self) {
+        let mut swept = locked(&self.swept);
+        if std::mem::replace(&mut *swept, true) {
+            return;
+        }
+        for pid in locked(&self.children).iter() {
+            end_process(*pid);
+        }
+        for runtime in &self.runtimes {
+            self.delete_containers(runtime);
+        }
+        cgroup::processes().into_iter().for_each(end_process);
+        for leftover in cgroup::remove() {
+            complain(&format!("cgroup {} could not be removed", leftover.display()));
+        }
+        unmount_below(&self.dir);
+        give_back_dev_null();
+        for kind in Kind::ALL {
+            let _ = fs::remove_dir_all(records(&self.root(kind)));
+        }
+        if let Some(mount) = locked(&self.hugetlb).take()
+            && let Err(error) = mount.unmount()
+        {
+            complain(&format!("{error:#}"));
+        }
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            complain(&format!("{} could not be removed: {error}", self.dir.display()));
+        }
+    }
+
+    fn delete_containers(&self, runtime: &Runtime) {
+        let root = self.root(runtime.kind);
+        let Ok(entries) = fs::read_dir(&root) else { return };
+        for entry in entries.flatten() {
+            let mut command = Command::new(&runtime.path);
+            command.arg("--root").arg(&root).args(["delete", "--force"]).arg(entry.file_name());
+            let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// Where the product keeps the records of one runtime root: the path's slashes are percent-encoded.
+pub(crate) fn records(root: &Path) -> PathBuf {
+    let name = root.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+    Path::new("/run/runc-strict/containers").join(name)
+}
+
+/// Kills a process by its pid and waits until it is gone.
+pub(crate) fn end_process(pid: u32) {
+    if let Ok(raw) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(raw), Signal::SIGKILL);
+        let _ = sys::await_end(pid, Duration::from_secs(10));
+    }
+}
+
+/// crun up to 1.8 gives the host's /dev/null to the container's user when it is one of the standard streams.
+pub(crate) fn give_back_dev_null() {
+    let foreign = fs::metadata("/dev/null").is_ok_and(|null| (null.uid(), null.gid()) != (0, 0));
+    if foreign && let Err(error) = chown("/dev/null", Some(0), Some(0)) {
+        complain(&format!("/dev/null could not be given back to root: {error}"));
+    }
+}
+
+fn unmount_below(dir: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let targets = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    let mut ours: Vec<&Path> = targets.filter(|target| target.starts_with(dir)).collect();
+    ours.reverse();
+    for target in ours {
+        if let Err(errno) = umount2(target, MntFlags::MNT_DETACH) {
+            complain(&format!("{} could not be unmounted: {errno}", target.display()));
+        }
+    }
+}
+
+/// Sweeps the open room, if there is one.
+pub(crate) fn sweep_room() {
+    if let Some(room) = ROOM.get() {
+        room.sweep();
+    }
+}
+
+fn sweep_after_a_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        sweep_room();
+    }));
+}
+
+/// Blocks the two signals in every thread, which children don't inherit from [`Command`], and waits for them in one.
+fn sweep_on_signals() -> Result<()> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block().context("block SIGINT and SIGTERM")?;
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            complain(&format!("{} received: cleaning up", signal.as_str()));
+            sweep_room();
+            // The main thread stands in a wait that now has nobody to wake it.
+            #[allow(clippy::exit)]
+            std::process::exit(128 + signal as i32);
+        }
+    });
+    Ok(())
+}
+
+/// A lock whose content stays usable after another thread panicked: the sweep must not stop for that.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_records_is_named_by_the_root_in_percent_encoding() {
+        let expected = Path::new("/run/runc-strict/containers/%2Ftmp%2Fx%2Froot");
+        assert_eq!(records(Path::new("/tmp/x/root")), expected);
+    }
+}

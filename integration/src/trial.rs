@@ -1,0 +1,330 @@
+//! One attempt: a container on one runtime, entered by one command, with or without the product in front. The
+//! same code drives both roads, so that the two differ in nothing but the product.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::bundle::{Bundle, Snapshot};
+use crate::call::{Answer, Call, LIMIT};
+use crate::cgroup;
+use crate::lab::Lab;
+use crate::room::{give_back_dev_null, records};
+use crate::runtime::Runtime;
+use crate::sys;
+
+/// What an engine calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// The runtime itself.
+    Bare,
+    /// runc-strict, which is told by its configuration to become the runtime.
+    Product,
+}
+
+/// The command by which the probe gets into the container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// create and start.
+    Create,
+    /// run, in the foreground.
+    Run,
+    /// run --detach.
+    RunDetached,
+    /// exec with the engine's process document, in the foreground.
+    Exec,
+    /// The same with --detach, as containerd's shim does it.
+    ExecDetached,
+    /// exec without a process document.
+    ExecWords,
+    /// restore; only the door of that name makes the call.
+    Restore,
+}
+
+impl Entry {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Entry::Create => "create",
+            Entry::Run => "run",
+            Entry::RunDetached => "run --detach",
+            Entry::Exec => "exec --process",
+            Entry::ExecDetached => "exec --process --detach",
+            Entry::ExecWords => "exec",
+            Entry::Restore => "restore",
+        }
+    }
+}
+
+/// What came out of an attempt.
+pub(crate) enum Seen {
+    /// The probe ran inside and reported.
+    Report(Value),
+    /// The call failed, so the probe never ran.
+    Refused(Answer),
+}
+
+impl Seen {
+    /// The probe's report.
+    ///
+    /// # Errors
+    /// When the probe never ran.
+    pub(crate) fn identity(&self) -> Result<&Value> {
+        match self {
+            Seen::Report(report) => Ok(report),
+            Seen::Refused(answer) => bail!("{answer}"),
+        }
+    }
+
+    /// What a call with the probe inside came to.
+    pub(crate) fn of(answer: Answer) -> Result<Self> {
+        if answer.succeeded() { answer.report().map(Seen::Report) } else { Ok(Seen::Refused(answer)) }
+    }
+}
+
+/// One attempt.
+pub(crate) struct Trial<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) road: Road,
+    pub(crate) entry: Entry,
+    /// This attempt's own folder.
+    pub(crate) dir: PathBuf,
+    /// The container's id.
+    pub(crate) id: String,
+    program: PathBuf,
+    caller_groups: Cell<Option<&'static str>>,
+    calls: Rc<Cell<u32>>,
+    before: RefCell<Option<Snapshot>>,
+}
+
+impl<'a> Trial<'a> {
+    /// Makes the folder and the product's configuration.
+    ///
+    /// # Errors
+    /// When the folder can't be made, or the road needs a product and there is none.
+    pub(crate) fn new(lab: &'a Lab, runtime: &'a Runtime, road: Road, entry: Entry) -> Result<Self> {
+        let id = lab.next_name();
+        let dir = lab.room.dir.join("trials").join(&id);
+        fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
+        let program = match road {
+            Road::Bare => runtime.path.clone(),
+            Road::Product => lab.product.clone().context("no product is under trial")?,
+        };
+        let (caller_groups, calls, before) = (Cell::default(), Rc::default(), RefCell::default());
+        let trial = Self { lab, runtime, road, entry, dir, id, program, caller_groups, calls, before };
+        trial.configure("", "")?;
+        Ok(trial)
+    }
+
+    /// The same attempt, but what is called now is the bare runtime: a container that the product never saw.
+    pub(crate) fn behind_the_product(&self) -> Self {
+        Self {
+            lab: self.lab,
+            runtime: self.runtime,
+            road: Road::Bare,
+            entry: self.entry,
+            dir: self.dir.clone(),
+            id: self.id.clone(),
+            program: self.runtime.path.clone(),
+            caller_groups: self.caller_groups.clone(),
+            calls: Rc::clone(&self.calls),
+            before: RefCell::default(),
+        }
+    }
+
+    /// From now on whoever calls is in these groups, given as numbers separated by commas.
+    pub(crate) fn caller_in(&self, groups: &'static str) {
+        self.caller_groups.set(Some(groups));
+    }
+
+    /// Writes the product's configuration: `keys` go before the first table, `tables` after the last.
+    pub(crate) fn configure(&self, keys: &str, tables: &str) -> Result<()> {
+        let runtime = self.runtime.path.display();
+        let audit = self.dir.join("audit.log");
+        let text = format!("runtime = \"{runtime}\"\n{keys}\n[audit]\npath = \"{}\"\n{tables}\n", audit.display());
+        fs::write(self.dir.join("config.toml"), text).context("write the product's configuration")
+    }
+
+    /// The standard image of the attack: alice declared 5000, the image says 50000.
+    pub(crate) fn bundle(&self) -> Result<Bundle> {
+        self.bundle_in(&self.dir.join("bundle"))
+    }
+
+    /// The same at another place.
+    pub(crate) fn bundle_in(&self, dir: &Path) -> Result<Bundle> {
+        Bundle::make(dir, &self.id, &cgroup::parent(), &self.lab.probe, &self.lab.busybox)
+    }
+
+    /// The runtime's `--root`.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.lab.room.root(self.runtime.kind)
+    }
+
+    /// A call without any argument yet.
+    pub(crate) fn empty_call(&self) -> Call<'a> {
+        let number = self.calls.replace(self.calls.get() + 1);
+        let call = Call::new(&self.lab.room, &self.program, &self.dir.join(format!("call-{number}")))
+            .environment("RUNC_STRICT_CONFIG", self.dir.join("config.toml"))
+            .cwd(&self.dir);
+        match self.caller_groups.get() {
+            Some(groups) => call.with_caller_groups(&self.lab.probe, groups),
+            None => call,
+        }
+    }
+
+    /// A call with the globals that containerd's shim sends.
+    pub(crate) fn call(&self) -> Call<'a> {
+        let call = self.empty_call();
+        let log = call.log();
+        call.argument("--root").argument(self.root()).argument("--log").argument(log).arguments(["--log-format", "json"])
+    }
+
+    /// Runs a call that may be refused, and remembers what the bundle was before it.
+    pub(crate) fn attempt(&self, call: Call<'a>) -> Result<Answer> {
+        let bundle = self.dir.join("bundle");
+        *self.before.borrow_mut() = if bundle.is_dir() { Some(Snapshot::of(&bundle)?) } else { None };
+        call.run(b"")
+    }
+
+    /// What the last attempt changed in the bundle, in one line; empty when nothing.
+    pub(crate) fn changes(&self) -> Result<String> {
+        match &*self.before.borrow() {
+            Some(before) => Ok(Snapshot::of(&self.dir.join("bundle"))?.changes_since(before)),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// Writes the bundle and enters it by this attempt's command.
+    pub(crate) fn enter(&self, bundle: &Bundle) -> Result<Seen> {
+        match self.entry {
+            Entry::Create | Entry::Run | Entry::RunDetached => {
+                bundle.write()?;
+                self.enter_written(bundle)
+            }
+            Entry::Exec | Entry::ExecDetached | Entry::ExecWords | Entry::Restore => {
+                if let Some(refused) = self.launch(bundle)? {
+                    return Ok(Seen::Refused(refused));
+                }
+                self.exec(&bundle.spec["process"])
+            }
+        }
+    }
+
+    /// create or run of a bundle whose document is on disk already.
+    pub(crate) fn enter_written(&self, bundle: &Bundle) -> Result<Seen> {
+        if self.entry == Entry::Run {
+            let call = self.call().argument("run").argument("--bundle").argument(&bundle.dir).argument(&self.id);
+            return Seen::of(self.attempt(call)?);
+        }
+        let call = match self.entry {
+            Entry::RunDetached => self.call().arguments(["run", "--detach"]).argument("--bundle").argument(&bundle.dir),
+            _ => self.call().argument("create").argument("--bundle").argument(&bundle.dir),
+        };
+        let pid_file = self.dir.join("init.pid");
+        self.enter_by(call.argument("--pid-file").argument(pid_file).argument(&self.id))
+    }
+
+    /// Any call that makes the container and writes `init.pid`.
+    pub(crate) fn enter_by(&self, call: Call<'a>) -> Result<Seen> {
+        let made = self.attempt(call)?;
+        if !made.succeeded() {
+            return Ok(Seen::Refused(made));
+        }
+        if self.entry == Entry::Create {
+            self.start()?;
+        }
+        self.await_end(&self.dir.join("init.pid"))?;
+        made.report().map(Seen::Report)
+    }
+
+    /// A create as containerd's shim calls it.
+    pub(crate) fn create_call(&self, bundle: &Bundle) -> Call<'a> {
+        let call = self.call().argument("create").argument("--bundle").argument(&bundle.dir);
+        call.argument("--pid-file").argument(self.dir.join("init.pid")).argument(&self.id)
+    }
+
+    /// Starts a container that sleeps, for exec to enter. `Some` is the answer of a create that failed.
+    pub(crate) fn launch(&self, bundle: &Bundle) -> Result<Option<Answer>> {
+        let mut sleeping = bundle.spec.clone();
+        sleeping["process"]["args"] = json!(["/probe", "pause"]);
+        bundle.write_text(&sleeping.to_string())?;
+        let created = self.attempt(self.create_call(bundle))?;
+        if !created.succeeded() {
+            return Ok(Some(created));
+        }
+        self.start()?;
+        Ok(None)
+    }
+
+    fn start(&self) -> Result<()> {
+        self.call().arguments(["start", &self.id]).run(b"")?.require_success().map(drop)
+    }
+
+    /// exec of the probe with a process document, or with its words alone, as this attempt's entry says.
+    pub(crate) fn exec(&self, process: &Value) -> Result<Seen> {
+        if self.entry == Entry::ExecWords {
+            let words = process["args"].as_array().cloned().unwrap_or_default();
+            let words = words.iter().filter_map(Value::as_str);
+            return Seen::of(self.attempt(self.call().arguments(["exec", &self.id]).arguments(words))?);
+        }
+        self.exec_text(&process.to_string())
+    }
+
+    /// exec with any text as the process document.
+    pub(crate) fn exec_text(&self, document: &str) -> Result<Seen> {
+        let folder = self.dir.join("exec");
+        fs::create_dir_all(&folder).context("make the folder of exec's document")?;
+        let path = folder.join("process.json");
+        fs::write(&path, document).context("write exec's document")?;
+        let pid_file = self.dir.join("exec.pid");
+        let call = self.call().argument("exec").argument("--process").argument(&path);
+        let detached = self.entry == Entry::ExecDetached;
+        let call = if detached { call.argument("--detach") } else { call };
+        let answer = self.attempt(call.argument("--pid-file").argument(&pid_file).argument(&self.id))?;
+        let left = fs::read_dir(&folder).context("look for leftovers of exec")?.count();
+        ensure!(left == 1, "exec left {left} files beside its document instead of 1");
+        if detached && answer.succeeded() {
+            self.await_end(&pid_file)?;
+        }
+        Seen::of(answer)
+    }
+
+    /// Waits for the end of a process in the container.
+    fn await_end(&self, pid_file: &Path) -> Result<()> {
+        let text = fs::read_to_string(pid_file).with_context(|| format!("read {}", pid_file.display()))?;
+        let pid = text.trim().parse().with_context(|| format!("\"{text}\" is no pid"))?;
+        ensure!(sys::await_end(pid, LIMIT).context("wait for the probe")?, "the probe did not end");
+        Ok(())
+    }
+
+    /// Whether the runtime knows the container.
+    pub(crate) fn exists(&self) -> bool {
+        self.root().join(&self.id).exists()
+    }
+
+    /// Where the product keeps this container's record.
+    pub(crate) fn record(&self) -> PathBuf {
+        records(&self.root()).join(&self.id)
+    }
+
+    /// Deletes the container by the same road, and sees that neither it nor its record is left.
+    pub(crate) fn delete(&self) -> Result<()> {
+        self.call().arguments(["delete", "--force", &self.id]).run(b"")?.require_success()?;
+        ensure!(!self.exists(), "delete --force left the container {}", self.id);
+        ensure!(!self.record().exists(), "delete left the record {}", self.record().display());
+        Ok(())
+    }
+
+    /// Ends the attempt: its container and its folder go away. A failed attempt leaves both to the room's sweep.
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.exists() {
+            self.delete()?;
+        }
+        give_back_dev_null();
+        fs::remove_dir_all(&self.dir).with_context(|| format!("remove {}", self.dir.display()))
+    }
+}
