@@ -27,6 +27,7 @@ pub(crate) struct Call<'a> {
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
     cwd: PathBuf,
+    limit: Option<Duration>,
 }
 
 impl<'a> Call<'a> {
@@ -37,7 +38,8 @@ impl<'a> Call<'a> {
             ("XDG_RUNTIME_DIR", room.dir.join("xdg").into_os_string()),
         ];
         let cwd = room.dir.clone();
-        Self { room, streams: streams.to_owned(), program: program.to_owned(), arguments: Vec::new(), environment, cwd }
+        let (streams, program) = (streams.to_owned(), program.to_owned());
+        Self { room, streams, program, arguments: Vec::new(), environment, cwd, limit: None }
     }
 
     pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -68,6 +70,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// A call that may wait for ever: after this time it is ended, and its answer says so.
+    pub(crate) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Where `--log` of this call should point.
     pub(crate) fn log(&self) -> PathBuf {
         self.streams.with_extension("log")
@@ -92,16 +100,16 @@ impl<'a> Call<'a> {
         let mut child = command.spawn().with_context(|| format!("start {line}"))?;
         let pid = child.id();
         self.room.child_started(pid);
-        let ended = sys::await_end(pid, LIMIT).with_context(|| format!("wait for {line}"))?;
+        let ended = sys::await_end(pid, self.limit.unwrap_or(LIMIT)).with_context(|| format!("wait for {line}"))?;
         if !ended {
             end_process(pid);
         }
         let status = child.wait().with_context(|| format!("wait for {line}"))?;
         self.room.child_ended(pid);
-        if !ended {
+        if !ended && self.limit.is_none() {
             bail!("{line} did not end within {} s", LIMIT.as_secs());
         }
-        Ok(Answer { line, code: status.code(), stdout, stderr, log })
+        Ok(Answer { line, code: status.code(), hung: !ended, stdout, stderr, log })
     }
 }
 
@@ -111,6 +119,8 @@ pub(crate) struct Answer {
     pub(crate) line: String,
     /// The exit code; `None` after a signal.
     pub(crate) code: Option<i32>,
+    /// Whether it had to be ended.
+    pub(crate) hung: bool,
     stdout: PathBuf,
     stderr: PathBuf,
     log: PathBuf,

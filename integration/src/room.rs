@@ -70,6 +70,11 @@ impl Room {
         locked(&self.children).remove(&pid);
     }
 
+    /// The children that still run.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        locked(&self.children).iter().copied().collect()
+    }
+
     /// Keeps the mount until the sweep.
     pub(crate) fn keep_hugetlb(&self, mount: Hugetlb) {
         *locked(&self.hugetlb) = Some(mount);
@@ -139,7 +144,8 @@ pub(crate) fn give_back_dev_null() {
     }
 }
 
-fn unmount_below(dir: &Path) {
+/// Unmounts everything below a folder, the latest first.
+pub(crate) fn unmount_below(dir: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let targets = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
     let mut ours: Vec<&Path> = targets.filter(|target| target.starts_with(dir)).collect();

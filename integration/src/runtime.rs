@@ -33,6 +33,8 @@ pub(crate) struct Runtime {
     pub(crate) path: PathBuf,
     /// Major and minor version.
     pub(crate) version: (u32, u32),
+    /// Whether it can restore a container: runc always can, crun when it was built with criu.
+    pub(crate) restores: bool,
 }
 
 impl Runtime {
@@ -46,7 +48,8 @@ impl Runtime {
         let output = output.with_context(|| format!("call {} --version", path.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = version_of(&text).with_context(|| format!("{} tells no version", path.display()))?;
-        Ok(Self { kind, path, version })
+        let restores = kind == Kind::Runc || text.contains("+CRIU");
+        Ok(Self { kind, path, version, restores })
     }
 
     /// The name and version for tables, e.g. `runc 1.1`.

@@ -13,7 +13,8 @@ use crate::bundle::{Bundle, Snapshot};
 use crate::call::{Answer, Call, LIMIT};
 use crate::cgroup;
 use crate::lab::Lab;
-use crate::room::{give_back_dev_null, records};
+use crate::report::complain;
+use crate::room::{give_back_dev_null, records, unmount_below};
 use crate::runtime::Runtime;
 use crate::sys;
 
@@ -96,6 +97,8 @@ pub(crate) struct Trial<'a> {
     /// The container's id.
     pub(crate) id: String,
     program: PathBuf,
+    /// Whether the container and the folder go away with this value.
+    owner: bool,
     caller_groups: Cell<Option<&'static str>>,
     calls: Rc<Cell<u32>>,
     before: RefCell<Option<Snapshot>>,
@@ -115,7 +118,7 @@ impl<'a> Trial<'a> {
             Road::Product => lab.product.clone().context("no product is under trial")?,
         };
         let (caller_groups, calls, before) = (Cell::default(), Rc::default(), RefCell::default());
-        let trial = Self { lab, runtime, road, entry, dir, id, program, caller_groups, calls, before };
+        let trial = Self { lab, runtime, road, entry, dir, id, program, owner: true, caller_groups, calls, before };
         trial.configure("", "")?;
         Ok(trial)
     }
@@ -130,6 +133,7 @@ impl<'a> Trial<'a> {
             dir: self.dir.clone(),
             id: self.id.clone(),
             program: self.runtime.path.clone(),
+            owner: false,
             caller_groups: self.caller_groups.clone(),
             calls: Rc::clone(&self.calls),
             before: RefCell::default(),
@@ -293,6 +297,15 @@ impl<'a> Trial<'a> {
         Seen::of(answer)
     }
 
+    /// The supplementary groups of the container's first process, as the host sees them.
+    pub(crate) fn init_groups(&self) -> Result<Vec<u32>> {
+        let pid = fs::read_to_string(self.dir.join("init.pid")).context("read init.pid")?;
+        let path = format!("/proc/{}/status", pid.trim());
+        let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).context("no line Groups")?;
+        Ok(line.split_whitespace().filter_map(|gid| gid.parse().ok()).collect())
+    }
+
     /// Waits for the end of a process in the container.
     fn await_end(&self, pid_file: &Path) -> Result<()> {
         let text = fs::read_to_string(pid_file).with_context(|| format!("read {}", pid_file.display()))?;
@@ -319,12 +332,27 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Ends the attempt: its container and its folder go away. A failed attempt leaves both to the room's sweep.
+    /// Ends an attempt that went well: what is left of it must go away by the same road.
     pub(crate) fn finish(self) -> Result<()> {
-        if self.exists() {
-            self.delete()?;
+        if self.exists() { self.delete() } else { Ok(()) }
+    }
+}
+
+impl Drop for Trial<'_> {
+    /// Takes away what a failed attempt left. It uses the bare runtime: the product may be what failed.
+    fn drop(&mut self) {
+        if !self.owner {
+            return;
         }
+        if self.exists() {
+            let bare = self.behind_the_product();
+            let _ = bare.call().arguments(["delete", "--force", &self.id]).run(b"");
+        }
+        let _ = fs::remove_file(self.record());
         give_back_dev_null();
-        fs::remove_dir_all(&self.dir).with_context(|| format!("remove {}", self.dir.display()))
+        unmount_below(&self.dir);
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            complain(&format!("{} could not be removed: {error}", self.dir.display()));
+        }
     }
 }

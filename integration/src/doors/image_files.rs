@@ -3,23 +3,26 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::bundle::Bundle;
-use crate::runtime::Kind;
+use crate::bundle::{Bundle, IMAGE};
 use crate::trial::{Entry, Seen, Trial};
 
-use super::{Closed, Door, Hole, Row};
+use super::row::holds_group;
+use super::{Closed, Door, Row};
 
 const STOLEN: &str = "alice:x:1000:\nstolen:x:50000:alice\n";
 
 pub(super) fn doors() -> Vec<Door> {
     let create = [Entry::Create];
-    // runc before 1.3 opens the file itself, and fails or waits where it is no plain file.
-    let not_by_runc = |row: Row| row.hole(Hole::Only(Kind::Crun), Closed::groups(&[1000]));
+    // runc before 1.3 opens the file too: the product refuses what it can't vouch for there.
+    let unreadable = |row: Row| {
+        row.entries(&create).closed(Closed::groups(&[1000])).where_names_are_looked_up(Closed::refused(&["etc/group"]))
+    };
     vec![Door {
         number: 20,
         rows: vec![
@@ -27,11 +30,27 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("etc/group links out by many ..", |trial| linked(trial, "../../../../../../../../data/group"))
                 .entries(&create),
             Row::new("etc is a link", linked_folder).entries(&create),
-            Row::new("etc/group has 48 MiB", huge).entries(&create).closed(Closed::groups(&[1000])),
-            not_by_runc(Row::new("etc/group is a fifo", fifo).entries(&create).closed(Closed::groups(&[1000]))),
-            not_by_runc(Row::new("etc/group is a folder", folder).entries(&create).closed(Closed::groups(&[1000]))),
+            unreadable(Row::new("etc/group has 48 MiB", huge)),
+            unreadable(Row::new("etc/group is a fifo", fifo).open(open_or_hung)),
+            unreadable(Row::new("etc/group is a folder", folder).open(open_or_failed)),
         ],
     }]
+}
+
+/// A runtime that opens the FIFO waits for a writer that never comes.
+fn open_or_hung(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Refused(answer) if answer.hung => Some("create waits for ever".to_owned()),
+        _ => holds_group(seen, IMAGE),
+    }
+}
+
+/// A runtime that reads the folder fails half way, in its own words.
+fn open_or_failed(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Refused(answer) if answer.stderr().contains("runc create failed") => Some("create fails late".to_owned()),
+        _ => holds_group(seen, IMAGE),
+    }
 }
 
 fn without_group(trial: &Trial) -> Result<Bundle> {
@@ -67,7 +86,8 @@ fn huge(trial: &Trial) -> Result<Seen> {
 fn fifo(trial: &Trial) -> Result<Seen> {
     let bundle = without_group(trial)?;
     mkfifo(&bundle.inside("etc/group"), Mode::from_bits_truncate(0o644)).context("make a fifo")?;
-    trial.enter(&bundle)
+    bundle.write()?;
+    trial.enter_by(trial.create_call(&bundle).limit(Duration::from_secs(5)))
 }
 
 fn folder(trial: &Trial) -> Result<Seen> {

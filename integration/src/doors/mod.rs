@@ -9,7 +9,7 @@ use crate::case::{Case, Outcome, Suite};
 use crate::lab::Lab;
 
 pub(crate) use row::{Door, Hole, Row};
-pub(crate) use verdict::Closed;
+pub(crate) use verdict::{Closed, lists, refusal};
 
 mod annotation;
 mod engine_keys;

@@ -25,6 +25,8 @@ pub(crate) enum Hole {
     Only(Kind),
     /// runc before 1.3 looks gids up as names.
     NumericNames,
+    /// Runtimes that were built to restore containers.
+    WithCriu,
 }
 
 impl Hole {
@@ -33,6 +35,7 @@ impl Hole {
             Hole::Everywhere => true,
             Hole::Only(kind) => runtime.kind == kind,
             Hole::NumericNames => runtime.looks_up_numeric_names(),
+            Hole::WithCriu => runtime.restores,
         }
     }
 }
@@ -49,6 +52,7 @@ pub(crate) struct Row {
     open: Open,
     closed: Closed,
     elsewhere: Option<Closed>,
+    by_name: Option<Closed>,
 }
 
 impl Row {
@@ -63,6 +67,7 @@ impl Row {
             open: Box::new(|seen| holds_group(seen, IMAGE)),
             closed: Closed::Groups(vec![1000, 5000]),
             elsewhere: None,
+            by_name: None,
         }
     }
 
@@ -86,6 +91,12 @@ impl Row {
 
     pub(crate) fn closed(mut self, closed: Closed) -> Self {
         self.closed = closed;
+        self
+    }
+
+    /// What the product does where the runtime looks gids up by name, whatever else holds.
+    pub(crate) fn where_names_are_looked_up(mut self, closed: Closed) -> Self {
+        self.by_name = Some(closed);
         self
     }
 
@@ -121,8 +132,9 @@ impl Row {
         if let Some(gain) = (self.open)(&seen) {
             bail!("open: {gain}");
         }
-        let expected = match &self.elsewhere {
-            Some(elsewhere) if !self.hole.is_on(runtime) => elsewhere,
+        let expected = match (&self.by_name, &self.elsewhere) {
+            (Some(by_name), _) if runtime.looks_up_numeric_names() => by_name,
+            (_, Some(elsewhere)) if !self.hole.is_on(runtime) => elsewhere,
             _ => &self.closed,
         };
         let told = expected.judge(&trial, &seen)?;

@@ -39,7 +39,8 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("-f FILE", |trial| other_config(trial, "-f"))
                 .hole(Hole::Only(Kind::Crun), refused("-f"))
                 .closed(refused("-f")),
-            Row::new("--bundle after the id", after_id),
+            Row::new("--bundle after the id", after_id)
+                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
             Row::new("-root DIR", |trial| global(trial, "-root"))
                 .hole(Hole::Only(Kind::Runc), refused("-root")),
             Row::new("--roo DIR", |trial| global(trial, "--roo"))
