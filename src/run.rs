@@ -1,12 +1,13 @@
 //! The whole program as one sentence: read the command line; for what starts a process, read who it would be, judge
 //! it, write the judgement down, and become the real runtime; for everything else become the real runtime at once.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::argv::grammar::Verb;
-use crate::argv::{self, Exec, Globals, Invocation, Start, Target};
+use crate::argv::{self, Exec, Globals, Invocation, ProcessSource, Start, Target};
 use crate::cli;
 use crate::error::{Error, Result};
 use crate::node::audit::Line;
@@ -17,7 +18,8 @@ use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Version};
 use crate::node::{clock, file, log as road, memory, runtime, state};
-use crate::policy::{Reason, Verdict, decide, decide_exec};
+use crate::policy::subject::{Process, Runtime as Lookup};
+use crate::policy::{Edits, Reason, Verdict, decide, decide_exec};
 use crate::spec::{ProcessObject, Splice, Value};
 
 /// Does what `words` (argv without the program's name) ask for. It comes back with an exit code only if it didn't
@@ -68,6 +70,9 @@ enum Stop {
     /// It could not.
     Error(Error),
 }
+
+/// The result of something that may be refused.
+type Judged<T> = std::result::Result<T, Stop>;
 
 impl From<Error> for Stop {
     fn from(why: Error) -> Stop {
@@ -125,7 +130,7 @@ fn judged(
     verb: Verb,
     globals: &Globals,
     id: &OsStr,
-    act: impl FnOnce(&mut Audited) -> std::result::Result<std::convert::Infallible, Stop>,
+    act: impl FnOnce(&mut Audited) -> Judged<Infallible>,
 ) -> u8 {
     let since = Instant::now();
     road::install(globals);
@@ -157,7 +162,7 @@ fn judged(
 }
 
 /// create, run: judge the bundle, write the judgement into it, and remember it for every exec.
-fn create(start: &Start, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+fn create(start: &Start, line: &mut Audited) -> Judged<Infallible> {
     let (config, runtime, version) = setting(line)?;
     let root = state::root(start.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &start.id)?;
@@ -202,11 +207,15 @@ fn create(start: &Start, line: &mut Audited) -> std::result::Result<std::convert
     if let Err(why) = line.write() {
         log::warn!("{why}; the container starts all the same");
     }
-    Ok(runtime::become_it(&runtime, &start.words(bundle.as_os_str()))?)
+    let Err(why) = runtime::become_it(&runtime, &start.words(bundle.as_os_str()));
+    // Nothing was started: the bundle and the record are what they were.
+    file.restore()?;
+    record::forget(&key);
+    Err(why.into())
 }
 
 /// exec: give the process what the container's init got.
-fn enter(exec: &Exec, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+fn enter(exec: &Exec, line: &mut Audited) -> Judged<Infallible> {
     // With a record nothing but the runtime is taken from the configuration: a slip in it stops no probe.
     let loaded = Config::load();
     let word = match &loaded {
@@ -240,29 +249,25 @@ fn enter(exec: &Exec, line: &mut Audited) -> std::result::Result<std::convert::I
     let state = || state::State::read(&key.root, &exec.id);
     let lookup = container::lookup_at_exec(&version, || init.or_else(|| state().ok().map(|s| s.init)));
 
-    let words = match &exec.process {
-        Some(path) => {
-            let text = file::read_text(path, bundle::LIMIT)?;
-            let object =
-                ProcessObject::read(Value::whole(&text), "the document").map_err(Error::content(path))?;
-            match judge_exec(&object, &container, &lookup, line)? {
-                None => exec.words(Some(path.as_os_str())),
-                Some(edits) => {
-                    let mut splice = Splice::new(&text);
-                    object.apply(&edits, &mut splice);
-                    let changed = memory::document(&splice.pieces(), first_free_descriptor(exec))?;
-                    exec.words(Some(changed.as_os_str()))
-                }
-            }
-        }
-        None => {
-            // The runtime takes the process from the config.json that it knows; so that is what is judged.
+    let (text, path) = match &exec.process {
+        ProcessSource::Document(path) => (file::read_text(path, bundle::LIMIT)?, Some(path.as_os_str())),
+        ProcessSource::Words(command) => {
             let file = ConfigFile::read(&state()?.document)?;
-            let document = file.document()?;
-            if let Some(edits) = judge_exec(&document.process, &container, &lookup, line)? {
-                file.rewrite(&document, &edits)?;
-            }
-            exec.words(None)
+            let made = file
+                .document()
+                .and_then(|d| command.document(d.process.text).map_err(Error::content(&file.path)));
+            (made?, None)
+        }
+    };
+    let object = ProcessObject::read(Value::whole(&text), "the document");
+    let object = object.map_err(Error::content(path.map_or_else(|| Path::new("config.json"), Path::new)))?;
+    let edits = judge_exec(&object.process, &container, &lookup, line)?;
+    let words = match path.filter(|_| edits.is_empty()) {
+        Some(path) => exec.words(path),
+        None => {
+            let mut splice = Splice::new(&text);
+            object.apply(&edits, &mut splice);
+            exec.words(memory::document(&splice.pieces(), first_free_descriptor(exec))?.as_os_str())
         }
     };
     // A log that can't be written is told at create; a probe runs every few seconds.
@@ -271,19 +276,19 @@ fn enter(exec: &Exec, line: &mut Audited) -> std::result::Result<std::convert::I
 }
 
 fn judge_exec(
-    object: &ProcessObject<'_>,
+    process: &Process,
     container: &Container,
-    lookup: &crate::policy::subject::Runtime,
+    lookup: &Lookup,
     line: &mut Audited,
-) -> std::result::Result<Option<crate::policy::Edits>, Stop> {
-    line.before = object.process.groups.clone();
+) -> Judged<Edits> {
+    line.before = process.groups.clone();
     let config = crate::node::config::path().display().to_string();
-    let verdict = decide_exec(&object.process, &container.identity, lookup, &config);
+    let verdict = decide_exec(process, &container.identity, lookup, &config);
     line.take(&verdict);
     match verdict {
         Verdict::Deny(reason) => Err(Stop::Refused(reason)),
-        Verdict::Keep(_) => Ok(None),
-        Verdict::Change(change) => Ok(Some(change.edits)),
+        Verdict::Keep(_) => Ok(Edits::default()),
+        Verdict::Change(change) => Ok(change.edits),
     }
 }
 
@@ -295,7 +300,7 @@ fn first_free_descriptor(exec: &Exec) -> i32 {
 }
 
 /// restore: the process's groups come from the checkpoint image, where nobody can judge them.
-fn restore(start: &Start, line: &mut Audited) -> std::result::Result<std::convert::Infallible, Stop> {
+fn restore(start: &Start, line: &mut Audited) -> Judged<Infallible> {
     let (config, runtime, _) = setting(line)?;
     if config.restore == Restore::Deny {
         return Err(Stop::Refused(Reason::Restore { config: config.path.display().to_string() }));

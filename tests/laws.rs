@@ -201,7 +201,8 @@ fn authorised(gid: Gid, subject: &Subject, policy: &Policy) -> bool {
         ImageGroups::Read(groups) => groups.iter().any(|g| g.gid == gid.get()),
     };
     let residual = policy.residual && merged && !from_image && gid != Gid::ROOT;
-    let trusted = policy.annotation == AnnotationMode::Trusted && listed(subject).is_some_and(|l| l.contains(gid));
+    let trusted =
+        policy.annotation == AnnotationMode::Trusted && listed(subject).is_some_and(|l| l.contains(gid));
     node || declared || residual || trusted
 }
 

@@ -100,7 +100,8 @@ impl<'a> Call<'a> {
         let mut child = command.spawn().with_context(|| format!("start {line}"))?;
         let pid = child.id();
         self.room.child_started(pid);
-        let ended = sys::await_end(pid, self.limit.unwrap_or(LIMIT)).with_context(|| format!("wait for {line}"))?;
+        let ended =
+            sys::await_end(pid, self.limit.unwrap_or(LIMIT)).with_context(|| format!("wait for {line}"))?;
         if !ended {
             end_process(pid);
         }
@@ -171,7 +172,13 @@ impl std::fmt::Display for Answer {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code = self.code.map_or_else(|| "a signal".to_owned(), |code| format!("exit {code}"));
         let (stdout, stderr) = (self.stdout(), self.stderr());
-        write!(to, "{}: {code}, stdout \"{}\", stderr \"{}\"", self.line, printable(&stdout), printable(&stderr))
+        write!(
+            to,
+            "{}: {code}, stdout \"{}\", stderr \"{}\"",
+            self.line,
+            printable(&stdout),
+            printable(&stderr)
+        )
     }
 }
 

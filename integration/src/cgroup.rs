@@ -43,8 +43,10 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The processes in any cgroup of this run, each once, as this PID namespace numbers them.
 pub(crate) fn processes() -> Vec<u32> {
     let texts = folders().into_iter().map(|folder| fs::read_to_string(folder.join("cgroup.procs")));
-    let mut pids: Vec<u32> =
-        texts.flatten().flat_map(|text| text.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+    let mut pids: Vec<u32> = texts
+        .flatten()
+        .flat_map(|text| text.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect();
     pids.sort_unstable();
     pids.dedup();
     pids
@@ -70,7 +72,8 @@ impl Hugetlb {
         let made_folder = fs::create_dir(HUGETLB).is_ok();
         let kind = Some("cgroup");
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(kind, HUGETLB, kind, flags, Some("hugetlb")).with_context(|| format!("mount hugetlb on {HUGETLB}"))?;
+        mount(kind, HUGETLB, kind, flags, Some("hugetlb"))
+            .with_context(|| format!("mount hugetlb on {HUGETLB}"))?;
         Ok(Self { made_folder })
     }
 

@@ -43,7 +43,10 @@ impl Lab {
         let own = std::env::current_exe().context("find this program's own path")?;
         let probe = own.with_file_name("probe");
         if !probe.is_file() {
-            bail!("the attack program {} is missing: build the whole package runc-strict-integration", probe.display());
+            bail!(
+                "the attack program {} is missing: build the whole package runc-strict-integration",
+                probe.display()
+            );
         }
         let busybox = find_program("busybox").context("install the package busybox-static")?;
         let product = options.product.as_deref().map(absolute_program).transpose()?;
@@ -66,7 +69,9 @@ impl Lab {
 
     /// One container under bare crun; when the hybrid cgroup layout stops it, one more with hugetlb mounted.
     fn make_crun_work(&self) -> Result<()> {
-        let Some(crun) = self.runtimes.iter().find(|runtime| runtime.kind == Kind::Crun) else { return Ok(()) };
+        let Some(crun) = self.runtimes.iter().find(|runtime| runtime.kind == Kind::Crun) else {
+            return Ok(());
+        };
         let Err(reason) = self.canary(crun) else { return Ok(()) };
         if Hugetlb::is_mounted() {
             return Err(reason);

@@ -36,9 +36,11 @@ fn cases(lab: &Lab) -> Vec<Case> {
         let reason = reason.clone();
         Case::new(cells(kind.name().to_owned()), move |_| Outcome::Skipped(reason.clone()))
     });
-    let runs = lab.runtimes.clone().into_iter().map(|runtime| {
-        Case::new(cells(runtime.title()), move |lab| run(lab, &runtime, road).into())
-    });
+    let runs = lab
+        .runtimes
+        .clone()
+        .into_iter()
+        .map(|runtime| Case::new(cells(runtime.title()), move |lab| run(lab, &runtime, road).into()));
     missing.chain(runs).collect()
 }
 
@@ -89,7 +91,11 @@ fn one(lab: &Lab, runtime: &Runtime, road: Road, number: u32) -> Result<()> {
 
 fn nothing_left(lab: &Lab, runtime: &Runtime) -> Result<()> {
     let root = lab.room.root(runtime.kind);
-    let folders = [("containers of the runtime", root.clone()), ("records", records(&root)), ("trials", lab.room.dir.join("trials"))];
+    let folders = [
+        ("containers of the runtime", root.clone()),
+        ("records", records(&root)),
+        ("trials", lab.room.dir.join("trials")),
+    ];
     for (what, folder) in folders {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let names: Vec<String> = entries

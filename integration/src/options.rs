@@ -65,7 +65,9 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
     if bare_only {
         options.product = None;
     } else if options.product.is_none() {
-        return Err("no product under trial: set RUNC_STRICT, or give --product PATH or --bare-only".to_owned());
+        return Err(
+            "no product under trial: set RUNC_STRICT, or give --product PATH or --bare-only".to_owned()
+        );
     }
     Ok(options)
 }

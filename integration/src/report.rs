@@ -16,7 +16,8 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour =
+            stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { colour, passed: 0, failed: 0, skipped: 0, rows: Vec::new() }
     }
 

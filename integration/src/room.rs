@@ -38,7 +38,10 @@ impl Room {
     /// # Errors
     /// When the folder can't be made or the signals can't be blocked.
     pub(crate) fn open(runtimes: Vec<Runtime>) -> Result<Arc<Self>> {
-        let dir = tempfile::Builder::new().prefix("runc-strict-suites-").tempdir().context("make a private folder")?;
+        let dir = tempfile::Builder::new()
+            .prefix("runc-strict-suites-")
+            .tempdir()
+            .context("make a private folder")?;
         let room = Arc::new(Self {
             dir: dir.keep(),
             runtimes,

@@ -77,7 +77,11 @@ pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
 
 /// The first `major.minor` in the first line.
 fn version_of(text: &str) -> Option<(u32, u32)> {
-    let word = text.lines().next()?.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let word = text
+        .lines()
+        .next()?
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
     let mut parts = word.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

@@ -118,7 +118,8 @@ impl<'a> Trial<'a> {
             Road::Product => lab.product.clone().context("no product is under trial")?,
         };
         let (caller_groups, calls, before) = (Cell::default(), Rc::default(), RefCell::default());
-        let trial = Self { lab, runtime, road, entry, dir, id, program, owner: true, caller_groups, calls, before };
+        let trial =
+            Self { lab, runtime, road, entry, dir, id, program, owner: true, caller_groups, calls, before };
         trial.configure("", "")?;
         Ok(trial)
     }
@@ -149,7 +150,8 @@ impl<'a> Trial<'a> {
     pub(crate) fn configure(&self, keys: &str, tables: &str) -> Result<()> {
         let runtime = self.runtime.path.display();
         let audit = self.dir.join("audit.log");
-        let text = format!("runtime = \"{runtime}\"\n{keys}\n[audit]\npath = \"{}\"\n{tables}\n", audit.display());
+        let text =
+            format!("runtime = \"{runtime}\"\n{keys}\n[audit]\npath = \"{}\"\n{tables}\n", audit.display());
         fs::write(self.dir.join("config.toml"), text).context("write the product's configuration")
     }
 
@@ -184,7 +186,11 @@ impl<'a> Trial<'a> {
     pub(crate) fn call(&self) -> Call<'a> {
         let call = self.empty_call();
         let log = call.log();
-        call.argument("--root").argument(self.root()).argument("--log").argument(log).arguments(["--log-format", "json"])
+        call.argument("--root")
+            .argument(self.root())
+            .argument("--log")
+            .argument(log)
+            .arguments(["--log-format", "json"])
     }
 
     /// Runs a call that may be refused, and remembers what the bundle was before it.
@@ -221,11 +227,14 @@ impl<'a> Trial<'a> {
     /// create or run of a bundle whose document is on disk already.
     pub(crate) fn enter_written(&self, bundle: &Bundle) -> Result<Seen> {
         if self.entry == Entry::Run {
-            let call = self.call().argument("run").argument("--bundle").argument(&bundle.dir).argument(&self.id);
+            let call =
+                self.call().argument("run").argument("--bundle").argument(&bundle.dir).argument(&self.id);
             return Seen::of(self.attempt(call)?);
         }
         let call = match self.entry {
-            Entry::RunDetached => self.call().arguments(["run", "--detach"]).argument("--bundle").argument(&bundle.dir),
+            Entry::RunDetached => {
+                self.call().arguments(["run", "--detach"]).argument("--bundle").argument(&bundle.dir)
+            }
             _ => self.call().argument("create").argument("--bundle").argument(&bundle.dir),
         };
         let pid_file = self.dir.join("init.pid");

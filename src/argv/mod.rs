@@ -15,6 +15,7 @@ use grammar::{Arity, GLOBALS, OWN, Verb};
 use scan::{Given, Step, Unread};
 
 use crate::quote::quoted;
+use crate::spec::CommandLine;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -106,26 +107,31 @@ impl Start {
 pub struct Exec {
     /// The flags before the command.
     pub globals: Globals,
-    /// `--process`: the document that describes the process; without it the words after the id do.
-    pub process: Option<PathBuf>,
+    /// What describes the process.
+    pub process: ProcessSource,
     /// How many file descriptors from 3 on belong to the process.
     pub preserve_fds: u32,
     /// The container's id.
     pub id: OsString,
     flags: Vec<Given>,
-    rest: Vec<OsString>,
+}
+
+/// What describes the process of an exec.
+#[derive(Debug)]
+pub enum ProcessSource {
+    /// `--process FILE`.
+    Document(PathBuf),
+    /// The words after the id, and flags.
+    Words(CommandLine),
 }
 
 impl Exec {
     /// The canonical words for the real runtime, with `process` as the document.
-    pub fn words(&self, process: Option<&OsStr>) -> Vec<OsString> {
+    pub fn words(&self, process: &OsStr) -> Vec<OsString> {
         let mut words = opening(&self.globals, Verb::Exec);
-        if let Some(path) = process {
-            scan::emit(&Given { name: "process", value: Some(path.to_os_string()) }, &mut words);
-        }
+        scan::emit(&Given { name: "process", value: Some(process.to_os_string()) }, &mut words);
         self.flags.iter().for_each(|g| scan::emit(g, &mut words));
         words.push(self.id.clone());
-        words.extend(self.rest.iter().cloned());
         words
     }
 }
@@ -258,26 +264,61 @@ fn strict(verb: Verb, globals: &Globals, rest: &[OsString]) -> Result<Invocation
 }
 
 fn exec(globals: Globals, mut flags: Vec<Given>, id: OsString, rest: Vec<OsString>) -> Result<Exec, String> {
-    let process = take(&mut flags, "process").filter(|p| !p.is_empty()).map(PathBuf::from);
-    if process.is_none() {
-        // With a document these flags are ignored by runc; without one they change the identity.
-        for name in ["user", "additional-gids", "cap"] {
-            if flags.iter().any(|g| g.name == name) {
-                return Err(format!(
-                    "flag \"--{name}\" would change the identity of the process; describe it in a document and pass \"--process FILE\""
-                ));
-            }
-        }
-    } else {
-        flags.retain(|g| !matches!(g.name, "user" | "additional-gids" | "cap"));
+    let document = take(&mut flags, "process").filter(|p| !p.is_empty()).map(PathBuf::from);
+    if document.is_none()
+        && let Some(given) = flags.iter().find(|g| CHANGES_IDENTITY.contains(&g.name))
+    {
+        return Err(format!(
+            "flag \"--{}\" would change the identity of the process; describe it in a document and pass \"--process FILE\"",
+            given.name
+        ));
     }
+    let (described, flags): (Vec<Given>, Vec<Given>) = flags
+        .into_iter()
+        .partition(|g| DESCRIBES_PROCESS.contains(&g.name) || CHANGES_IDENTITY.contains(&g.name));
+    let process = match document {
+        // With a document runc looks neither at these flags nor at the words after the id.
+        Some(path) => ProcessSource::Document(path),
+        None => ProcessSource::Words(command_line(&described, &rest)?),
+    };
     let preserve_fds = match value_of(&flags, "preserve-fds") {
         None => 0,
         Some(text) => text.to_str().and_then(|t| t.parse().ok()).ok_or_else(|| {
             format!("flag \"--preserve-fds\" needs a number, not {}", quoted(text.as_bytes()))
         })?,
     };
-    Ok(Exec { globals, process, preserve_fds, id, flags, rest })
+    Ok(Exec { globals, process, preserve_fds, id, flags })
+}
+
+/// Flags of exec that a document makes pointless.
+const DESCRIBES_PROCESS: [&str; 6] = ["cwd", "env", "tty", "no-new-privs", "process-label", "apparmor"];
+
+/// Flags of exec that would give the process another identity than the container's.
+const CHANGES_IDENTITY: [&str; 3] = ["user", "additional-gids", "cap"];
+
+fn command_line(given: &[Given], rest: &[OsString]) -> Result<CommandLine, String> {
+    let text = |word: &OsStr| match word.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(format!("{} is not UTF-8, and no document can hold it", quoted(word.as_bytes()))),
+    };
+    let has = |name: &str| given.iter().any(|g| g.name == name);
+    let one = |name: &str| value_of(given, name).map(text).transpose();
+    if rest.is_empty() {
+        return Err("the command is missing; write it behind the container's id".to_owned());
+    }
+    Ok(CommandLine {
+        args: rest.iter().map(|word| text(word)).collect::<Result<_, _>>()?,
+        cwd: one("cwd")?.filter(|cwd| !cwd.is_empty()),
+        env: given
+            .iter()
+            .filter(|g| g.name == "env")
+            .filter_map(|g| g.value.as_deref().map(text))
+            .collect::<Result<_, _>>()?,
+        terminal: has("tty"),
+        no_new_privileges: has("no-new-privs"),
+        selinux_label: one("process-label")?.filter(|label| !label.is_empty()),
+        apparmor_profile: one("apparmor")?.filter(|profile| !profile.is_empty()),
+    })
 }
 
 fn opening(globals: &Globals, verb: Verb) -> Vec<OsString> {

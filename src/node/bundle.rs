@@ -64,6 +64,17 @@ impl ConfigFile {
         ConfigDocument::read(&self.text).map_err(Error::content(&self.path))
     }
 
+    /// Writes the file again as it was read, if it is no longer that.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::rewrite`].
+    pub fn restore(&self) -> Result<()> {
+        match file::read_text(&self.path, LIMIT) {
+            Ok(text) if text == self.text => Ok(()),
+            _ => file::replace(&self.path, &[self.text.as_bytes()], Like::Old(&self.found)),
+        }
+    }
+
     /// Writes `edits` into the file, whole or not at all.
     ///
     /// # Errors

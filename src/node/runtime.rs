@@ -40,6 +40,10 @@ pub fn locate(word: &str) -> Result<PathBuf> {
     if word.starts_with('/') {
         let path = PathBuf::from(word);
         let found = fs::metadata(&path).map_err(Error::io("find the real runtime", &path))?;
+        if !is_program(&found) {
+            let why = "is the configured runtime, and no program that can be executed".to_owned();
+            return Err(Error::Content { path, why });
+        }
         if is_us(&found) {
             return Err(Error::Other(format!(
                 "the real runtime {} is runc-strict itself; set runtime to runc or crun in {}",
@@ -57,9 +61,7 @@ pub fn locate(word: &str) -> Result<PathBuf> {
         )));
     }
     let candidates = SEARCH.iter().map(|folder| Path::new(folder).join(word));
-    let usable = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0 && !is_us(&found))
-    };
+    let usable = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| is_program(&found) && !is_us(&found));
     candidates.into_iter().find(usable).ok_or_else(|| {
         Error::Other(format!(
             "there is no runtime called {} in {}; install it, or set runtime in {}",
@@ -68,6 +70,10 @@ pub fn locate(word: &str) -> Result<PathBuf> {
             show(&super::config::path())
         ))
     })
+}
+
+fn is_program(found: &Metadata) -> bool {
+    found.is_file() && found.mode() & 0o111 != 0
 }
 
 /// The runtime for pass-through: as configured, else the one that was found last.

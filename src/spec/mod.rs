@@ -4,11 +4,13 @@
 //! stays the text that it is; an edit replaces the bytes of a value, and nothing else (law 7). Nothing here does
 //! I/O.
 
+mod command;
 mod config;
 pub mod object;
 mod process;
 mod splice;
 
+pub use command::CommandLine;
 pub use config::{ConfigDocument, Mount};
 pub use object::{Object, Value};
 pub use process::ProcessObject;

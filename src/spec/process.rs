@@ -20,6 +20,8 @@ const GROUPS: usize = 2;
 pub struct ProcessObject<'t> {
     /// What it says.
     pub process: Process,
+    /// Its text.
+    pub text: &'t str,
     object: Object<'t, 3>,
     user: Object<'t, 3>,
     capabilities: Option<Object<'t, 5>>,
@@ -63,7 +65,7 @@ impl<'t> ProcessObject<'t> {
             Some(object) => read_sets(object, &capabilities_path)?,
         };
         let process = Process { uid, gid, groups, no_new_privileges, capabilities: sets };
-        Ok(ProcessObject { process, object, user, capabilities })
+        Ok(ProcessObject { process, text: value.text, object, user, capabilities })
     }
 
     /// Writes `edits` into the document that the object was read from.
@@ -100,6 +102,6 @@ pub(super) fn number(value: Value<'_>) -> Option<u32> {
     value.text.bytes().all(|b| b.is_ascii_digit()).then(|| value.text.parse().ok()).flatten()
 }
 
-fn json_string(text: &str) -> String {
+pub(super) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -12,12 +12,14 @@ use super::object::Object;
 pub struct Splice<'t> {
     text: &'t str,
     edits: Vec<(Range<usize>, String)>,
+    /// Where a first member was inserted into an object without any: a further one needs a comma before it.
+    filled: Vec<usize>,
 }
 
 impl<'t> Splice<'t> {
     /// No change to `text` yet.
     pub fn new(text: &'t str) -> Splice<'t> {
-        Splice { text, edits: Vec::new() }
+        Splice { text, edits: Vec::new(), filled: Vec::new() }
     }
 
     /// Sets the `n`-th known member of `object`, called `key`: its old value is replaced, or a member is
@@ -26,9 +28,15 @@ impl<'t> Splice<'t> {
         match object.place(n) {
             Some(old) => self.edits.push((old.span(), value)),
             None => {
-                let comma = if object.empty { "" } else { "," };
-                let inserted = format!("\"{key}\":{value}{comma}");
-                self.edits.push((object.inside..object.inside, inserted));
+                let member = match (object.empty, self.filled.contains(&object.inside)) {
+                    (false, _) => format!("\"{key}\":{value},"),
+                    (true, false) => format!("\"{key}\":{value}"),
+                    (true, true) => format!(",\"{key}\":{value}"),
+                };
+                if object.empty {
+                    self.filled.push(object.inside);
+                }
+                self.edits.push((object.inside..object.inside, member));
             }
         }
     }

@@ -15,7 +15,11 @@ pub(super) fn inputs() -> Vec<Input> {
         Input::new(name, move |trial| create_refused(trial, text, word))
     };
     vec![
-        broken("configuration: the runtime isn't there", "runtime = \"/nonexistent/runc\"\n", "/nonexistent/runc"),
+        broken(
+            "configuration: the runtime isn't there",
+            "runtime = \"/nonexistent/runc\"\n",
+            "/nonexistent/runc",
+        ),
         broken("configuration: the runtime is a folder", "runtime = \"/tmp\"\n", "/tmp"),
         broken("configuration: the runtime can't be executed", "runtime = \"/etc/passwd\"\n", "/etc/passwd"),
         broken("configuration: an unknown key", "runtime = \"runc\"\nlevle = \"sealed\"\n", "levle"),
@@ -68,7 +72,10 @@ fn pass_through(trial: &Trial) -> Result<String> {
 
 /// A log that can't be written is told once by create, and no reason to stop the container.
 fn audit(trial: &Trial) -> Result<String> {
-    let text = format!("runtime = \"{}\"\n[audit]\npath = \"/proc/nowhere/audit.log\"\n", trial.runtime.path.display());
+    let text = format!(
+        "runtime = \"{}\"\n[audit]\npath = \"/proc/nowhere/audit.log\"\n",
+        trial.runtime.path.display()
+    );
     write(trial, &text)?;
     let bundle = trial.bundle()?;
     bundle.write()?;

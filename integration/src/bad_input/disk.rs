@@ -18,7 +18,9 @@ use super::{Input, count};
 pub(super) fn inputs() -> Vec<Input> {
     vec![
         Input::new("the bundle's disk is full", |trial| create_on(trial, "size=64k", fill)),
-        Input::new("the bundle's disk takes no more files", |trial| create_on(trial, "nr_inodes=4", fill_inodes)),
+        Input::new("the bundle's disk takes no more files", |trial| {
+            create_on(trial, "nr_inodes=4", fill_inodes)
+        }),
         Input::new("the bundle is read-only", |trial| create_on(trial, "size=64k", read_only)),
         Input::new("exec's disk is full", exec_on_full_disk),
         Input::new("the disk is full when the container is killed and deleted", delete_on_full_disk),
@@ -63,7 +65,8 @@ fn fill_inodes(folder: &Path) -> Result<()> {
 
 fn read_only(folder: &Path) -> Result<()> {
     let none: Option<&str> = None;
-    mount(none, folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).context("make the disk read-only")
+    mount(none, folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)
+        .context("make the disk read-only")
 }
 
 /// A bundle whose document lies on a small disk, and its root file system beside it.
@@ -96,7 +99,8 @@ fn exec_on_full_disk(trial: &Trial) -> Result<String> {
     let document = folder.join("process.json");
     fs::write(&document, bundle.process(&["/probe", "status"]).to_string())?;
     fill(&folder)?;
-    let answer = trial.attempt(trial.call().arguments(["exec", "--process"]).argument(&document).argument(&trial.id))?;
+    let answer = trial
+        .attempt(trial.call().arguments(["exec", "--process"]).argument(&document).argument(&trial.id))?;
     let groups = lists(Seen::of(answer)?.identity()?, "groups");
     ensure!(groups == [1000, 5000], "exec has groups {groups:?}");
     ensure!(count(&folder)? == 2, "exec left something on the full disk");

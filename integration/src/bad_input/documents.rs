@@ -27,8 +27,12 @@ pub(super) fn inputs() -> Vec<Input> {
         text("no process", "{\"ociVersion\":\"1.0.2\"}".to_owned()),
         text("100000 brackets", "[".repeat(100_000)),
         text("100000 objects", "{\"process\":".repeat(100_000)),
-        Input::new("no UTF-8", |trial| refused(trial, b"{\"process\":{\"user\":{\"uid\":1,\"gid\":\"\xff\xfe\"}}}")),
-        altered("no user", |spec| drop(spec["process"].as_object_mut().and_then(|process| process.remove("user")))),
+        Input::new("no UTF-8", |trial| {
+            refused(trial, b"{\"process\":{\"user\":{\"uid\":1,\"gid\":\"\xff\xfe\"}}}")
+        }),
+        altered("no user", |spec| {
+            drop(spec["process"].as_object_mut().and_then(|process| process.remove("user")))
+        }),
         altered("process is null", |spec| spec["process"] = Value::Null),
         altered("user is a list", |spec| spec["process"]["user"] = json!([])),
         altered("uid is a text", |spec| spec["process"]["user"]["uid"] = json!("1000")),

@@ -52,11 +52,18 @@ fn cases(lab: &Lab) -> Vec<Case> {
         .iter()
         .map(|(kind, reason)| {
             let reason = reason.clone();
-            Case::new(vec!["all".to_owned(), kind.name().to_owned()], move |_| Outcome::Skipped(reason.clone()))
+            Case::new(vec!["all".to_owned(), kind.name().to_owned()], move |_| {
+                Outcome::Skipped(reason.clone())
+            })
         })
         .collect();
-    let inputs =
-        [documents::inputs(), bundles::inputs(), disk::inputs(), processes::inputs(), configuration::inputs()];
+    let inputs = [
+        documents::inputs(),
+        bundles::inputs(),
+        disk::inputs(),
+        processes::inputs(),
+        configuration::inputs(),
+    ];
     for input in inputs.into_iter().flatten() {
         let input = std::rc::Rc::new(input);
         for runtime in lab.runtimes.clone() {

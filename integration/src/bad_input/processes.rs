@@ -17,7 +17,10 @@ pub(super) fn inputs() -> Vec<Input> {
         text("exec: half a document", "{\"user\":{\"uid\":1000"),
         text("exec: an array", "[]"),
         text("exec: no user", "{\"args\":[\"/probe\"],\"cwd\":\"/\"}"),
-        text("exec: gid is a text", "{\"user\":{\"uid\":1000,\"gid\":\"1000\"},\"args\":[\"/probe\"],\"cwd\":\"/\"}"),
+        text(
+            "exec: gid is a text",
+            "{\"user\":{\"uid\":1000,\"gid\":\"1000\"},\"args\":[\"/probe\"],\"cwd\":\"/\"}",
+        ),
         Input::new("exec: the document doesn't exist", |trial| path(trial, false)),
         Input::new("exec: the document is a fifo", |trial| path(trial, true)),
         Input::new("exec: the container doesn't exist", unknown),
@@ -45,7 +48,8 @@ fn path(trial: &Trial, fifo: bool) -> Result<String> {
     if fifo {
         mkfifo(&document, Mode::from_bits_truncate(0o600))?;
     }
-    let answer = trial.attempt(trial.call().arguments(["exec", "--process"]).argument(&document).argument(&trial.id))?;
+    let answer = trial
+        .attempt(trial.call().arguments(["exec", "--process"]).argument(&document).argument(&trial.id))?;
     refusal(trial, &answer, &["process.json".to_owned()])?;
     Ok(format!("refused: {}", told(&answer.stderr())))
 }

@@ -46,9 +46,11 @@ impl Bundle {
             fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         }
         fs::hard_link(probe, rootfs.join("probe")).context("link the probe into the root file system")?;
-        fs::hard_link(busybox, rootfs.join("bin/busybox")).context("link busybox into the root file system")?;
+        fs::hard_link(busybox, rootfs.join("bin/busybox"))
+            .context("link busybox into the root file system")?;
         symlink("busybox", rootfs.join("bin/sh")).context("link sh")?;
-        let bundle = Self { dir: dir.to_owned(), spec: document::config(id, cgroup), probe: probe.to_owned() };
+        let bundle =
+            Self { dir: dir.to_owned(), spec: document::config(id, cgroup), probe: probe.to_owned() };
         bundle.file("etc/passwd", "root:x:0:0:root:/:/bin/sh\nalice:x:1000:1000::/:/bin/sh\n")?;
         bundle.file("etc/group", "root:x:0:\nalice:x:1000:\nstolen:x:50000:alice\n")?;
         Ok(bundle)
@@ -100,7 +102,8 @@ impl Bundle {
 
     /// A bind mount, as a volume is.
     pub(crate) fn volume(&mut self, source: &Path, destination: &str) {
-        let mount = json!({"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rw"]});
+        let mount =
+            json!({"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rw"]});
         if let Some(mounts) = self.spec["mounts"].as_array_mut() {
             mounts.push(mount);
         }
@@ -128,5 +131,6 @@ impl Bundle {
 /// chown before chmod: chown clears the setgid bit.
 fn own(path: &Path, uid: u32, gid: u32, mode: u32) -> Result<()> {
     chown(path, Some(uid), Some(gid)).with_context(|| format!("chown {}", path.display()))?;
-    fs::set_permissions(path, Permissions::from_mode(mode)).with_context(|| format!("chmod {}", path.display()))
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("chmod {}", path.display()))
 }

@@ -39,7 +39,8 @@ pub(super) fn doors() -> Vec<Door> {
         .iter()
         .map(|(list, quoted)| row(&format!("\"{}\"", list.escape_default()), (*list).to_owned(), quoted))
         .collect();
-    let many = |count: u32| (100_000..100_000 + count).map(|gid| gid.to_string()).collect::<Vec<_>>().join(",");
+    let many =
+        |count: u32| (100_000..100_000 + count).map(|gid| gid.to_string()).collect::<Vec<_>>().join(",");
     rows.push(row("10000 gids", many(10_000), "100000"));
     rows.push(row("65537 gids", many(65_537), "65536"));
     vec![Door { number: 27, rows }]

@@ -37,15 +37,21 @@ pub(super) fn doors() -> Vec<Door> {
 
 fn engines_list() -> Vec<Row> {
     vec![
-        Row::new("the engine sends its merged list again", |trial| trial.enter(&trial.bundle()?)).entries(&DOCUMENT),
+        Row::new("the engine sends its merged list again", |trial| trial.enter(&trial.bundle()?))
+            .entries(&DOCUMENT),
         Row::new("the document leaves no_new_privs off", without_no_new_privs)
             .entries(&DOCUMENT)
             .open(|seen| match seen {
-                Seen::Report(report) if report["no_new_privs"] == json!(false) => Some("no_new_privs off".to_owned()),
+                Seen::Report(report) if report["no_new_privs"] == json!(false) => {
+                    Some("no_new_privs off".to_owned())
+                }
                 _ => None,
             })
-            .closed(Closed::Fact("no_new_privs as in the container", |report| report["no_new_privs"] == json!(true))),
-        Row::new("config.json is widened after create", |trial| after_create(trial, widen)).entries(&DOCUMENT),
+            .closed(Closed::Fact("no_new_privs as in the container", |report| {
+                report["no_new_privs"] == json!(true)
+            })),
+        Row::new("config.json is widened after create", |trial| after_create(trial, widen))
+            .entries(&DOCUMENT),
         Row::new("the node's configuration is widened after create", |trial| {
             after_create(trial, |trial, _| {
                 trial.configure("", "[[namespace]]\nallow = [\"50000\"]\nkeep = true\n")
@@ -149,7 +155,8 @@ fn flags(trial: &Trial, flags: &[&str]) -> Result<Seen> {
     if let Some(refused) = trial.launch(&bundle)? {
         return Ok(Seen::Refused(refused));
     }
-    let call = trial.call().argument("exec").arguments(flags).argument(&trial.id).arguments(["/probe", "status"]);
+    let call =
+        trial.call().argument("exec").arguments(flags).argument(&trial.id).arguments(["/probe", "status"]);
     Seen::of(trial.attempt(call)?)
 }
 

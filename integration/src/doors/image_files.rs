@@ -21,14 +21,18 @@ pub(super) fn doors() -> Vec<Door> {
     let create = [Entry::Create];
     // runc before 1.3 opens the file too: the product refuses what it can't vouch for there.
     let unreadable = |row: Row| {
-        row.entries(&create).closed(Closed::groups(&[1000])).where_names_are_looked_up(Closed::refused(&["etc/group"]))
+        row.entries(&create)
+            .closed(Closed::groups(&[1000]))
+            .where_names_are_looked_up(Closed::refused(&["etc/group"]))
     };
     vec![Door {
         number: 20,
         rows: vec![
             Row::new("etc/group links to /data/group", |trial| linked(trial, "/data/group")).entries(&create),
-            Row::new("etc/group links out by many ..", |trial| linked(trial, "../../../../../../../../data/group"))
-                .entries(&create),
+            Row::new("etc/group links out by many ..", |trial| {
+                linked(trial, "../../../../../../../../data/group")
+            })
+            .entries(&create),
             Row::new("etc is a link", linked_folder).entries(&create),
             unreadable(Row::new("etc/group has 48 MiB", huge)),
             unreadable(Row::new("etc/group is a fifo", fifo).open(open_or_hung)),
@@ -48,7 +52,9 @@ fn open_or_hung(seen: &Seen) -> Option<String> {
 /// A runtime that reads the folder fails half way, in its own words.
 fn open_or_failed(seen: &Seen) -> Option<String> {
     match seen {
-        Seen::Refused(answer) if answer.stderr().contains("runc create failed") => Some("create fails late".to_owned()),
+        Seen::Refused(answer) if answer.stderr().contains("runc create failed") => {
+            Some("create fails late".to_owned())
+        }
         _ => holds_group(seen, IMAGE),
     }
 }

@@ -36,10 +36,7 @@ pub(super) fn doors() -> Vec<Door> {
                     .closed(Closed::refused(&["50000"])),
             ],
         },
-        Door {
-            number: 22,
-            rows: vec![Row::new("numbers that overflow, are negative or none", misread)],
-        },
+        Door { number: 22, rows: vec![Row::new("numbers that overflow, are negative or none", misread)] },
     ]
 }
 

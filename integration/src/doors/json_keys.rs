@@ -21,16 +21,36 @@ pub(super) fn doors() -> Vec<Door> {
     vec![Door {
         number: 17,
         rows: vec![
-            row("a key in capitals", Kind::Runc, "\"additionalGids\":[1000,5000],\"ADDITIONALGIDS\":[1000,5000,50000]")
-                .entries(&both),
-            row("a key twice, the last counts", Kind::Runc, "\"additionalGids\":[1000,5000],\"additionalGids\":[1000,5000,50000]")
-                .entries(&both),
-            row("a key twice, the first counts", Kind::Crun, "\"additionalGids\":[1000,5000,50000],\"additionalGids\":[1000,5000]")
-                .entries(&both),
-            row("a key with a long s", Kind::Runc, "\"additionalGids\":[1000,5000],\"additionalGid\u{17f}\":[1000,5000,50000]")
-                .entries(&both),
-            row("a key with an escape", Kind::Runc, "\"additionalGids\":[1000,5000],\"additional\\u0047ids\":[1000,5000,50000]")
-                .entries(&both),
+            row(
+                "a key in capitals",
+                Kind::Runc,
+                "\"additionalGids\":[1000,5000],\"ADDITIONALGIDS\":[1000,5000,50000]",
+            )
+            .entries(&both),
+            row(
+                "a key twice, the last counts",
+                Kind::Runc,
+                "\"additionalGids\":[1000,5000],\"additionalGids\":[1000,5000,50000]",
+            )
+            .entries(&both),
+            row(
+                "a key twice, the first counts",
+                Kind::Crun,
+                "\"additionalGids\":[1000,5000,50000],\"additionalGids\":[1000,5000]",
+            )
+            .entries(&both),
+            row(
+                "a key with a long s",
+                Kind::Runc,
+                "\"additionalGids\":[1000,5000],\"additionalGid\u{17f}\":[1000,5000,50000]",
+            )
+            .entries(&both),
+            row(
+                "a key with an escape",
+                Kind::Runc,
+                "\"additionalGids\":[1000,5000],\"additional\\u0047ids\":[1000,5000,50000]",
+            )
+            .entries(&both),
             Row::new("a second process in capitals", second_process)
                 .hole(Hole::Only(Kind::Runc), Closed::refused(&[]))
                 .closed(Closed::refused(&[])),

@@ -38,8 +38,11 @@ pub(super) fn doors() -> Vec<Door> {
                 row("a volume on /etc, spelt //etc/./", |trial| volume(trial, "//etc/./"), "/etc"),
                 row("a volume on a link to /etc", linked_destination, "/etc"),
                 row("etc/group links into a volume", linked_file, "/etc/group"),
-                row("etc/group written between create and exec", written_later, "60000")
-                    .entries(&[Entry::Exec, Entry::ExecDetached, Entry::ExecWords]),
+                row("etc/group written between create and exec", written_later, "60000").entries(&[
+                    Entry::Exec,
+                    Entry::ExecDetached,
+                    Entry::ExecWords,
+                ]),
             ],
         },
     ]
@@ -63,7 +66,8 @@ fn volume_folder(trial: &Trial) -> Result<PathBuf> {
     let folder = trial.dir.join("volume");
     fs::create_dir(&folder).context("make the volume")?;
     fs::write(folder.join("group"), RENAMED).context("write the volume's group")?;
-    fs::write(folder.join("passwd"), "alice:x:1000:1000::/:/bin/sh\n").context("write the volume's passwd")?;
+    fs::write(folder.join("passwd"), "alice:x:1000:1000::/:/bin/sh\n")
+        .context("write the volume's passwd")?;
     for path in [folder.clone(), folder.join("group"), folder.join("passwd")] {
         chown(&path, Some(1000), Some(1000)).with_context(|| format!("chown {}", path.display()))?;
     }
@@ -90,7 +94,9 @@ fn linked_destination(trial: &Trial) -> Result<Seen> {
 fn linked_file(trial: &Trial) -> Result<Seen> {
     let mut bundle = bundle(trial, HARMLESS)?;
     let group = bundle.inside("etc/group");
-    fs::remove_file(&group).and_then(|()| symlink("/data/group", &group)).context("link etc/group to /data")?;
+    fs::remove_file(&group)
+        .and_then(|()| symlink("/data/group", &group))
+        .context("link etc/group to /data")?;
     bundle.file("data/group", HARMLESS)?;
     bundle.volume(&volume_folder(trial)?, "/data");
     trial.enter(&bundle)

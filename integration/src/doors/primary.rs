@@ -28,7 +28,9 @@ pub(super) fn doors() -> Vec<Door> {
                 Row::new("a file denied to the primary group, CVE-2022-2989", denied_file)
                     .entries(&[Entry::Create, Entry::Run, Entry::Exec])
                     .open(|seen| match seen {
-                        Seen::Report(report) if report["ok"] == json!(true) => Some("the file is read".to_owned()),
+                        Seen::Report(report) if report["ok"] == json!(true) => {
+                            Some("the file is read".to_owned())
+                        }
                         _ => None,
                     })
                     .closed(Closed::Fact("the file stays denied", |report| report["ok"] == json!(false))),

@@ -15,7 +15,9 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("restore from a checkpoint image", restore)
                 .entries(&[Entry::Restore])
                 .open(|seen| match seen {
-                    Seen::Refused(answer) if answer.stderr().contains("criu") => Some("it goes to criu".to_owned()),
+                    Seen::Refused(answer) if answer.stderr().contains("criu") => {
+                        Some("it goes to criu".to_owned())
+                    }
                     _ => None,
                 })
                 .hole(Hole::WithCriu, Closed::refused(&["restore"]))

@@ -46,7 +46,9 @@ impl Closed {
                 Ok(format!("closed: {words}"))
             }
             (Closed::Refused(words), Seen::Refused(answer)) => refusal(trial, answer, words),
-            (Closed::Refused(_), Seen::Report(report)) => bail!("should be refused, but the probe reports {report}"),
+            (Closed::Refused(_), Seen::Report(report)) => {
+                bail!("should be refused, but the probe reports {report}")
+            }
             (_, Seen::Refused(answer)) => bail!("should run, but {answer}"),
         }
     }
@@ -76,14 +78,19 @@ pub(crate) fn refusal(trial: &Trial, answer: &Answer, words: &[String]) -> Resul
 /// The line that containerd and podman read.
 fn logged(answer: &Answer, words: &[String]) -> Result<()> {
     let log = answer.log()?;
-    let [line] = log.as_slice() else { bail!("{} JSON objects in the log instead of one: {answer}", log.len()) };
+    let [line] = log.as_slice() else {
+        bail!("{} JSON objects in the log instead of one: {answer}", log.len())
+    };
     ensure!(line["level"] == "error", "the log's line has no level error: {line}");
     let message = line["msg"].as_str().unwrap_or_default();
     for word in words {
         ensure!(message.contains(word), "the log's message should name \"{word}\": {line}");
     }
     let time = line["time"].as_str().unwrap_or_default();
-    ensure!(time.len() >= 20 && time.ends_with('Z') && time.contains('T'), "the log's time is no RFC 3339: {line}");
+    ensure!(
+        time.len() >= 20 && time.ends_with('Z') && time.contains('T'),
+        "the log's time is no RFC 3339: {line}"
+    );
     Ok(())
 }
 

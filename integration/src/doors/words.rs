@@ -107,7 +107,8 @@ fn other_config(trial: &Trial, flag: &str) -> Result<Seen> {
     bundle.user(1000, 1000, &[1000, 5000]);
     bundle.write()?;
     let call = trial.call().argument(command(trial)).argument(flag).argument(other);
-    let call = call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
+    let call =
+        call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
     trial.enter_by(call.argument(&trial.id))
 }
 
@@ -116,6 +117,7 @@ fn global(trial: &Trial, flag: &str) -> Result<Seen> {
     let bundle = trial.bundle()?;
     bundle.write()?;
     let call = trial.empty_call().argument(flag).argument(trial.root()).argument(command(trial));
-    let call = call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
+    let call =
+        call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
     trial.enter_by(call.argument(&trial.id))
 }

@@ -22,8 +22,16 @@ const COMMANDS: &[Command] = &[
     Command { name: "setgroups", arguments: "GID...", run: attempt::setgroups },
     Command { name: "setresgid", arguments: "GID", run: attempt::setresgid },
     Command { name: "newgrp", arguments: "GID", run: attempt::newgrp },
-    Command { name: "setgid-copy", arguments: "[COMMAND...]", run: |rest| attempt::copy("/probe-setgid", rest) },
-    Command { name: "setuid-copy", arguments: "[COMMAND...]", run: |rest| attempt::copy("/probe-setuid", rest) },
+    Command {
+        name: "setgid-copy",
+        arguments: "[COMMAND...]",
+        run: |rest| attempt::copy("/probe-setgid", rest),
+    },
+    Command {
+        name: "setuid-copy",
+        arguments: "[COMMAND...]",
+        run: |rest| attempt::copy("/probe-setuid", rest),
+    },
     Command { name: "filecap", arguments: "[COMMAND...]", run: |rest| attempt::copy("/probe-filecap", rest) },
     Command { name: "ambient", arguments: "GID", run: attempt::ambient },
     Command { name: "userns", arguments: "GID", run: attempt::user_namespace },
@@ -39,8 +47,10 @@ fn main() -> ExitCode {
         COMMANDS.iter().find(|command| command.name == name).map(|command| (command, rest))
     });
     let Some((command, rest)) = found else {
-        let usage: Vec<String> =
-            COMMANDS.iter().map(|command| format!("  probe {} {}", command.name, command.arguments)).collect();
+        let usage: Vec<String> = COMMANDS
+            .iter()
+            .map(|command| format!("  probe {} {}", command.name, command.arguments))
+            .collect();
         let _ = writeln!(std::io::stderr(), "usage:\n{}", usage.join("\n"));
         return ExitCode::from(2);
     };
