@@ -1,0 +1,201 @@
+//! `bench PRODUCT`: what runc-strict costs, in paired runs.
+//!
+//! These machines are noisy, so a time says little by itself. Each row runs its programs in turn, A B C A B C ...,
+//! and what is compared is the difference within a turn. As runtime stands a program that does nothing: what is
+//! measured is then the way to the runtime and nothing else.
+
+mod documents;
+mod room;
+mod spawn;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use room::Room;
+use spawn::{Spread, run, spread};
+
+/// Turns of each row.
+const TURNS: usize = 400;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some(product) = words.first() else {
+        say("usage: bench PRODUCT");
+        return ExitCode::from(2);
+    };
+    match bench(product) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            say(&format!("bench: {why:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One program of a row: its words, and what has to be put in place before each run.
+struct Lane<'r> {
+    name: &'static str,
+    words: Vec<String>,
+    before: Box<dyn Fn() -> Result<()> + 'r>,
+}
+
+fn lane<'r>(name: &'static str, words: Vec<String>, before: impl Fn() -> Result<()> + 'r) -> Lane<'r> {
+    Lane { name, words, before: Box::new(before) }
+}
+
+fn bench(product: &str) -> Result<bool> {
+    let room = Room::new(product)?;
+    let product = room.product.as_str();
+    say(&format!("{}; {TURNS} turns a row; microseconds, median [quartiles]", room.machine()));
+    let mut good = true;
+
+    let state =
+        |program: &str| vec![program.to_owned(), "--root".into(), room.root(), "state".into(), "x".into()];
+    let nothing = || Ok(());
+    let times = row(
+        &room,
+        "pass-through",
+        &[
+            lane("runtime", state(&room.nothing), nothing),
+            lane("C program", state(&room.floor), nothing),
+            lane("runc-strict", state(product), nothing),
+        ],
+    )?;
+    let (floor, ours) = (times.added(1), times.added(2));
+    say(&format!(
+        "  adds {:.0} us, the static C program {:.0} us: {:.2} times",
+        ours.median,
+        floor.median,
+        ours.median / floor.median
+    ));
+    good &= within("pass-through, times the C program", ours.median / floor.median, 1.3);
+    let pass = ours.median;
+
+    for (name, size) in [
+        ("create, 5 KB", 5_000),
+        ("create, 20 KB", 20_000),
+        ("create, 200 KB", 200_000),
+        ("create, 1 MB", 1_000_000),
+        ("create, 10 MB", 10_000_000),
+    ] {
+        let text = documents::config(size);
+        let words = |program: &str| {
+            ["--root", &room.root(), "create", "--bundle", &room.bundle(), "x"].iter().fold(
+                vec![program.to_owned()],
+                |mut w, s| {
+                    w.push((*s).to_owned());
+                    w
+                },
+            )
+        };
+        let fresh = || room.fresh(&text);
+        let times = row(
+            &room,
+            name,
+            &[
+                lane("runtime", words(&room.nothing), fresh),
+                lane("C program", words(&room.floor), fresh),
+                lane("runc-strict", words(product), fresh),
+            ],
+        )?;
+        let above = times.added(2).median - pass;
+        #[expect(clippy::cast_precision_loss, reason = "a size of a few megabytes")]
+        let rate = text.len() as f64 / above;
+        fresh()?;
+        let peak = room.peak_kib(&words(product))?;
+        say(&format!("  {above:.0} us above pass-through ({rate:.0} MB/s), peak {peak} KiB"));
+        match size {
+            20_000 => {
+                good &= within("create of 20 KB above pass-through, us", above, 500.0);
+                good &= within("peak memory of create of 20 KB, KiB", peak, 4096.0);
+            }
+            1_000_000 => good &= within("peak memory of create of 1 MB, KiB", peak, 4096.0),
+            _ => {}
+        }
+    }
+
+    room.running("x")?;
+    let words = |program: &str| {
+        ["--root", &room.root(), "exec", "--process", &room.process(), "--detach", "x"].iter().fold(
+            vec![program.to_owned()],
+            |mut w, s| {
+                w.push((*s).to_owned());
+                w
+            },
+        )
+    };
+    let times = row(
+        &room,
+        "exec",
+        &[
+            lane("runtime", words(&room.nothing), nothing),
+            lane("C program", words(&room.floor), nothing),
+            lane("runc-strict", words(product), nothing),
+        ],
+    )?;
+    let peak = room.peak_kib(&words(product))?;
+    say(&format!("  {:.0} us above pass-through, peak {peak} KiB", times.added(2).median - pass));
+    good &= within("peak memory of exec, KiB", peak, 4096.0);
+
+    let calls = room.system_calls(&state(product))?;
+    say(&format!("pass-through makes {} system calls of its own: {}", calls.len(), calls.join(" ")));
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+    let count = calls.len() as f64;
+    good &= within("system calls on pass-through", count, 40.0);
+    Ok(good)
+}
+
+/// The times of a row, lane by lane and turn by turn.
+struct Times {
+    lanes: Vec<Vec<f64>>,
+}
+
+impl Times {
+    /// What lane `n` adds to the first, turn by turn.
+    fn added(&self, n: usize) -> Spread {
+        let none = Vec::new();
+        let (base, lane) = (self.lanes.first().unwrap_or(&none), self.lanes.get(n).unwrap_or(&none));
+        spread(lane.iter().zip(base).map(|(a, b)| a - b).collect())
+    }
+}
+
+fn row(room: &Room, name: &str, lanes: &[Lane<'_>]) -> Result<Times> {
+    let mut times = Times { lanes: vec![Vec::with_capacity(TURNS); lanes.len()] };
+    for turn in 0..TURNS + 10 {
+        for (n, lane) in lanes.iter().enumerate() {
+            (lane.before)()?;
+            let took = run(&lane.words, &room.environment)?;
+            // The first turns fill caches.
+            if turn >= 10
+                && let Some(list) = times.lanes.get_mut(n)
+            {
+                list.push(took);
+            }
+        }
+    }
+    let cells: Vec<String> = lanes
+        .iter()
+        .zip(&times.lanes)
+        .map(|(lane, list)| {
+            let s = spread(list.clone());
+            format!("{} {:.0} [{:.0} {:.0}]", lane.name, s.median, s.low, s.high)
+        })
+        .collect();
+    say(&format!("{name:<16} {}", cells.join("   ")));
+    Ok(times)
+}
+
+fn within(what: &str, value: f64, most: f64) -> bool {
+    let good = value <= most;
+    let word = if good { "reached" } else { "MISSED" };
+    say(&format!("  {word}: {what} {value:.2}, at most {most}"));
+    good
+}
+
+/// Prints a line; nobody is left to tell when stdout is closed.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

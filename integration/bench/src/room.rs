@@ -1,0 +1,174 @@
+//! The private folder of a run: the C programs, a configuration, a bundle, and a state folder as a runtime makes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::documents;
+
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The folder and what is in it.
+pub(crate) struct Room {
+    folder: TempDir,
+    /// On a disk, as programs are.
+    programs: TempDir,
+    /// The product, as installed.
+    pub(crate) product: String,
+    /// A runtime that does nothing.
+    pub(crate) nothing: String,
+    /// A static C program that becomes it.
+    pub(crate) floor: String,
+    /// The environment of every run.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Room {
+    /// Makes the folder.
+    pub(crate) fn new(product: &str) -> Result<Room> {
+        if !Path::new(product).is_file() {
+            bail!("there is no program {product}; build it with make build");
+        }
+        // Engines keep bundles in memory, below /run; a disk would measure itself.
+        let place = Some(Path::new("/dev/shm"))
+            .filter(|p| p.is_dir())
+            .map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let folder = tempfile::Builder::new().prefix("runc-strict-bench.").tempdir_in(place)?;
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let programs = tempfile::Builder::new().prefix("runc-strict-bench.").tempdir()?;
+        let program = |name: &str| programs.path().join(name).display().to_string();
+        let (nothing, floor, installed) = (program("nothing"), program("floor"), program("runc-strict"));
+        compile("nothing.c", &nothing, "")?;
+        compile("floor.c", &floor, &nothing)?;
+        compile("peak.c", &program("peak"), "")?;
+        // What a linker wrote lies in the page cache in other pieces than what an installer copied, and starts up
+        // to 100 us slower.
+        fs::copy(product, &installed).with_context(|| format!("can't copy {product}"))?;
+        fs::create_dir_all(folder.path().join("bundle/rootfs/etc"))?;
+        fs::write(folder.path().join("bundle/rootfs/etc/group"), documents::group_file())?;
+        fs::write(folder.path().join("process.json"), documents::process())?;
+        let config = format!("runtime = \"{nothing}\"\n[audit]\npath = \"{}\"\n", at("audit.log"));
+        fs::write(at("config.toml"), config)?;
+        let environment = vec![
+            ("RUNC_STRICT_CONFIG".to_owned(), at("config.toml")),
+            ("XDG_RUNTIME_DIR".to_owned(), folder.path().display().to_string()),
+        ];
+        Ok(Room { nothing, floor, product: installed, environment, folder, programs })
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The runtime's state folder.
+    pub(crate) fn root(&self) -> String {
+        self.at("root").display().to_string()
+    }
+
+    /// The bundle.
+    pub(crate) fn bundle(&self) -> String {
+        self.at("bundle").display().to_string()
+    }
+
+    /// The exec's document.
+    pub(crate) fn process(&self) -> String {
+        self.at("process.json").display().to_string()
+    }
+
+    /// Puts a config.json into the bundle, and forgets what a run before remembered.
+    pub(crate) fn fresh(&self, text: &str) -> Result<()> {
+        let _ = fs::remove_file(self.records().join("x"));
+        Ok(fs::write(self.at("bundle/config.json"), text)?)
+    }
+
+    /// As root the records lie below /run/runc-strict, in a folder named after our root.
+    fn records(&self) -> PathBuf {
+        Path::new("/run/runc-strict/containers").join(self.root().replace('/', "%2F"))
+    }
+
+    /// The peak of the resident memory of `words` in KiB, over all programs that they become (getrusage(2)).
+    pub(crate) fn peak_kib(&self, words: &[String]) -> Result<f64> {
+        let mut command = Command::new(self.programs.path().join("peak"));
+        command.args(words).env_clear().envs(self.environment.iter().cloned());
+        let answer = command.output().context("can't run the launcher")?;
+        let text = String::from_utf8(answer.stdout)?;
+        text.trim().parse().with_context(|| format!("{} failed", words.join(" ")))
+    }
+
+    /// Makes the state folder of a running container, as crun would: this process stands for its init.
+    pub(crate) fn running(&self, id: &str) -> Result<()> {
+        let folder = self.at("root").join(id);
+        fs::create_dir_all(&folder)?;
+        let stat = fs::read_to_string("/proc/self/stat")?;
+        let start =
+            stat.rsplit(')').next().and_then(|s| s.split_whitespace().nth(19)).context("no start time")?;
+        // The record was made by a later process than this one; a container is younger than its record.
+        let start: u64 = start.parse::<u64>()? + 1_000_000;
+        let status = format!(
+            "{{\"pid\":{},\"process-start-time\":{start},\"bundle\":\"{}\"}}",
+            std::process::id(),
+            self.bundle()
+        );
+        Ok(fs::write(folder.join("status"), status)?)
+    }
+
+    /// The system calls between the start of `words` and its execve(2).
+    pub(crate) fn system_calls(&self, words: &[String]) -> Result<Vec<String>> {
+        let trace = self.at("trace");
+        let status = Command::new("strace")
+            .args(["-f", "-o"])
+            .arg(&trace)
+            .args(words)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .env("PATH", "/usr/bin:/bin")
+            .status()
+            .context("can't run strace")?;
+        if !status.success() {
+            bail!("strace failed");
+        }
+        let text = fs::read_to_string(&trace)?;
+        let names = text.lines().filter_map(|line| {
+            let call = line.split_whitespace().nth(1)?;
+            call.split_once('(').map(|(name, _)| name.to_owned())
+        });
+        Ok(names.skip(1).take_while(|name| name != "execve").collect())
+    }
+
+    /// The machine, in a line.
+    pub(crate) fn machine(&self) -> String {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu
+            .lines()
+            .find_map(|l| l.strip_prefix("model name"))
+            .unwrap_or("")
+            .trim_start_matches(['\t', ':', ' ']);
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        format!("{model}, {cores} cores, Linux {}", kernel.trim())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.records());
+    }
+}
+
+fn compile(source: &str, program: &str, runtime: &str) -> Result<()> {
+    let linked = format!("{program}.linked");
+    let status = Command::new("cc")
+        .args(["-O2", "-static", "-o", &linked])
+        .arg(format!("-DRUNTIME=\"{runtime}\""))
+        .arg(Path::new(SOURCES).join(source))
+        .status()
+        .context("can't run cc")?;
+    if !status.success() {
+        bail!("cc failed on {source}");
+    }
+    fs::copy(&linked, program)?;
+    Ok(())
+}
