@@ -1,0 +1,30 @@
+//! What every test stands on: a private folder ([`Bench`]), a bundle in it ([`Bundle`]) and a run of the program
+//! ([`Run`]).
+
+mod bench;
+mod bundle;
+mod child;
+mod golden;
+mod run;
+
+pub(crate) use bench::Bench;
+pub(crate) use bundle::{Bundle, DOCUMENT, PROCESS};
+pub(crate) use golden::assert_golden;
+pub(crate) use run::{Outcome, Run};
+
+use std::ffi::OsString;
+
+/// Words for a command line.
+pub(crate) fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.into_iter().map(OsString::from).collect()
+}
+
+/// Says why a test, or a part of one, doesn't run here.
+pub(crate) fn skip(what: &str, why: &str) {
+    eprintln!("skipped: {what}: {why}");
+}
+
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    child::effective_uid() == 0
+}
