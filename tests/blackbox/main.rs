@@ -14,4 +14,6 @@ mod call;
 mod support;
 
 mod command_line;
+mod engines;
+mod inherited;
 mod refusal;

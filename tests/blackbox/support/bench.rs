@@ -111,6 +111,11 @@ impl Bench {
         Run::new(self, self.runtime(), words.into_iter().map(|w| w.as_ref().into()))
     }
 
+    /// The same, of another program.
+    pub(crate) fn program<W: AsRef<OsStr>>(&self, path: &str, words: impl IntoIterator<Item = W>) -> Run<'_> {
+        Run::new(self, path.into(), words.into_iter().map(|w| w.as_ref().into()))
+    }
+
     /// create of `bundle`, whose folder's name is the id.
     pub(crate) fn create(&self, bundle: &Bundle) -> Outcome {
         self.run(["--root", &self.root(), "create", "--bundle", bundle.text(), bundle.id()]).go()

@@ -1,0 +1,115 @@
+//! What a process inherits reaches the runtime as if nothing stood between: the same call is made twice, once of
+//! the fake runtime itself and once of the program, and the two must see the same.
+
+use std::fs::File;
+
+use crate::call::Call;
+use crate::support::{Bench, Bundle, DOCUMENT, PROCESS, Run};
+
+/// What both saw, with the words and the one variable that may differ taken out.
+fn compared(mut call: Call) -> Call {
+    call.argv.clear();
+    call.config = None;
+    call.document = None;
+    let depth = |entry: &Vec<u8>| entry.starts_with(b"RUNC_STRICT_DEPTH=");
+    call.env.retain(|entry| !depth(entry));
+    // The files that stdout and stderr go to are another pair for each run.
+    for (number, descriptor) in &mut call.descriptors {
+        if matches!(number, 1 | 2) {
+            let end = descriptor.target.rfind('-').unwrap_or(descriptor.target.len());
+            descriptor.target.truncate(end);
+        }
+    }
+    call
+}
+
+/// Makes each of our four kinds of call, and the same of the runtime itself.
+fn assert_inherited(with: impl Fn(Run<'_>) -> Run<'_>) {
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    let process = bench.path("process.json");
+    // A document that stays as it is: a changed one is handed over in a descriptor more.
+    std::fs::write(&process, PROCESS.replace("[1000, 3000, 4000, 5000]", "[1000,5000]")).unwrap();
+    let root = bench.root();
+    let create = ["create", "--bundle", bundle.text(), "c"];
+    let exec = ["exec", "--process", process.to_str().unwrap(), "c"];
+    let lines: [&[&str]; 5] =
+        [&["state", "c"], &create, &exec, &["update", "--resources", "-", "c"], &["delete", "c"]];
+    for line in lines {
+        let line = [&["--root", &root][..], line].concat();
+        let direct = with(bench.direct(&line)).go();
+        if line[2] == "create" {
+            std::fs::remove_dir_all(bench.path("root/c")).unwrap();
+        }
+        let through = with(bench.run(&line)).go();
+        let (direct, through) = (direct.call.unwrap(), through.call.unwrap());
+        assert_eq!(direct.argv, through.argv);
+        assert!(through.env.contains(&b"RUNC_STRICT_DEPTH=1".to_vec()), "{line:?}");
+        assert_eq!(compared(direct), compared(through), "{line:?}");
+    }
+}
+
+fn file(bundle: &Bundle) -> File {
+    File::open(bundle.config()).unwrap()
+}
+
+#[test]
+fn the_environment_arrives_whole_and_in_its_order() {
+    assert_inherited(|run| run.env("Z", "1").env("A", "").env("LISTEN_FDS", "0").env("NOTIFY_SOCKET", "/n"));
+    assert_inherited(|run| {
+        run.env_remove("XDG_RUNTIME_DIR").env("XDG_RUNTIME_DIR", "/nowhere").env("HOME", "/")
+    });
+}
+
+#[test]
+fn stdin_arrives_unread() {
+    assert_inherited(|run| run.stdin("{\"memory\": {\"limit\": 1}}"));
+}
+
+#[test]
+fn blocked_and_ignored_signals_arrive() {
+    let signals = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGCHLD, libc::SIGRTMAX()];
+    assert_inherited(|run| signals.iter().fold(run, |run, s| run.block(*s)));
+    assert_inherited(|run| signals.iter().fold(run, |run, s| run.ignore(*s)));
+}
+
+#[test]
+fn sigpipe_is_neither_ignored_nor_restored_on_the_way() {
+    assert_inherited(|run| run);
+    assert_inherited(|run| run.ignore(libc::SIGPIPE));
+    let bench = Bench::new();
+    let ignored = |call: Call| u64::from_str_radix(&call.status["SigIgn"], 16).unwrap();
+    let bit = 1 << (libc::SIGPIPE - 1);
+    assert_eq!(ignored(bench.run(["state", "c"]).go().arrived()) & bit, 0);
+    assert_eq!(ignored(bench.run(["state", "c"]).ignore(libc::SIGPIPE).go().arrived()) & bit, bit);
+}
+
+#[test]
+fn umask_and_working_directory_arrive() {
+    assert_inherited(|run| run.umask(0o137).cwd("/"));
+    assert_inherited(|run| run.umask(0).cwd("/proc/self"));
+}
+
+#[test]
+fn closed_standard_descriptors_arrive_closed() {
+    for closed in [&[0][..], &[1], &[2], &[0, 1, 2]] {
+        assert_inherited(|run| closed.iter().fold(run, |run, n| run.close(*n)));
+    }
+}
+
+#[test]
+fn further_descriptors_arrive_under_their_numbers() {
+    let bench = Bench::new();
+    let bundle = bench.bundle("other", DOCUMENT);
+    assert_inherited(|run| run.give(3, file(&bundle)).give(4, file(&bundle)).give(50, file(&bundle)));
+}
+
+#[test]
+fn the_umask_takes_nothing_from_the_files_that_are_written() {
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    let root = bench.root();
+    bench.run(["--root", &root, "create", "-b", bundle.text(), "c"]).umask(0o777).go().arrived();
+    assert_eq!(bundle.groups(), [1000, 5000]);
+    assert_eq!(bench.audit_lines().len(), 1);
+}
