@@ -4,6 +4,7 @@
 //! same file.
 
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -119,6 +120,9 @@ struct Cached {
 /// The file that keeps the answer.
 const CACHE: &str = "version.json";
 
+/// The longest answer that is read, in bytes.
+const ANSWER: u64 = 64 * 1024;
+
 /// The version of the runtime at `path`, asked anew only if the binary is another than last time.
 pub fn of(path: &Path) -> Version {
     let Ok(found) = fs::metadata(path) else { return Version::parse("") };
@@ -150,10 +154,23 @@ fn read(cache: &Path) -> Option<Cached> {
 }
 
 fn ask(path: &Path) -> Version {
-    let answer = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    match answer {
-        Ok(answer) if answer.status.success() => Version::parse(&String::from_utf8_lossy(&answer.stdout)),
-        _ => Version::parse(""),
+    Version::parse(&answer(path).unwrap_or_default())
+}
+
+fn answer(path: &Path) -> io::Result<String> {
+    let mut asked = Command::new(path);
+    asked.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = asked.spawn()?;
+    let mut text = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(ANSWER).read_to_end(&mut text)?;
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    match child.wait() {
+        Ok(status) => Ok(if status.success() { text } else { String::new() }),
+        // A caller that ignores SIGCHLD leaves nothing to wait for (wait(2)): the answer has to do.
+        Err(why) if why.raw_os_error() == Some(nix::libc::ECHILD) => Ok(text),
+        Err(why) => Err(why),
     }
 }
 
