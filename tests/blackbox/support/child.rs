@@ -3,7 +3,9 @@
 #![allow(unsafe_code, reason = "between fork(2) and execve(2) only system calls may be made")]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -104,6 +106,15 @@ pub(super) fn can_unshare_mounts() -> bool {
     // SAFETY: the closure makes system calls only.
     unsafe { command.pre_exec(private_mounts) };
     command.status().is_ok_and(|status| status.success())
+}
+
+/// A second descriptor of `file` whose number is `from` or higher, and which no child gets.
+pub(super) fn above(file: &File, from: i32) -> OwnedFd {
+    // SAFETY: F_DUPFD_CLOEXEC takes a number.
+    let fd = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, from) };
+    assert!(fd >= from, "fcntl: {}", io::Error::last_os_error());
+    // SAFETY: the descriptor was just made and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 pub(super) fn effective_uid() -> u32 {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct Run<'b> {
     command: Command,
     inherited: Inherited,
     stdin: Option<File>,
-    files: Vec<File>,
+    files: Vec<OwnedFd>,
 }
 
 impl<'b> Run<'b> {
@@ -83,6 +83,8 @@ impl<'b> Run<'b> {
 
     /// With a file open under `number`.
     pub(crate) fn give(mut self, number: i32, file: File) -> Self {
+        // Above every number that a test gives away.
+        let file = child::above(&file, 200);
         self.inherited.give.push((file.as_raw_fd(), number));
         self.files.push(file);
         self
