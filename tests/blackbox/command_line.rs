@@ -105,21 +105,37 @@ fn every_flag_of_create_run_and_exec_arrives_in_its_order() {
 
     let process = bench.text("p.json");
     std::fs::write(&process, PROCESS.replace("[1000, 3000, 4000, 5000]", "[1000,5000]")).unwrap();
-    let flags = ["--console-socket", "/s", "--tty", "--detach", "--pid-file", "/p", "--no-new-privs"];
+    // What describes the process is the document's business: runc doesn't look at such flags beside one.
+    let described =
+        ["--tty", "--no-new-privs", "--cwd=/", "-e", "A=b", "--apparmor=p", "-u", "0", "-g=0", "-c", "ALL"];
     let flags =
-        [&flags[..], &["--cwd", "/", "--env", "A=b", "--env", "C=d", "--ignore-paused", "--cgroup", "x"]];
-    let line = [&["--root", &root, "exec", "--process", &process][..], &flags.concat(), &["c"]].concat();
-    assert_eq!(bench.run(&line).go().words(), line);
+        ["--console-socket", "/s", "--detach", "--pid-file", "/p", "--ignore-paused", "--cgroup", "x"];
+    let opening = ["--root", &root, "exec", "--process", &process];
+    let canonical = [&opening[..], &flags, &["c"]].concat();
+    for line in [canonical.clone(), [&opening[..], &described, &flags, &["c", "ignored"]].concat()] {
+        assert_eq!(bench.run(&line).go().words(), canonical);
+    }
 }
 
 #[test]
-fn what_follows_the_id_of_an_exec_belongs_to_the_process() {
+fn an_exec_by_words_arrives_as_an_exec_of_a_document() {
     let bench = Bench::new();
     let root = bench.root();
-    let bundle = bench.bundle("c", DOCUMENT);
-    bench.create(&bundle).arrived();
-    let line = ["--root", &root, "exec", "--detach", "c", "sh", "-c", "id", "--user", "0", "--config", "x"];
-    assert_eq!(bench.run(line).go().words(), line);
+    bench.create(&bench.bundle("c", DOCUMENT)).arrived();
+    // The words after the id belong to the process, also those that look like flags.
+    let line =
+        ["--root", &root, "exec", "-d", "--pid-file=/p", "-e", "A=b", "c", "sh", "-c", "id", "--user", "0"];
+    let call = bench.run(line).go().arrived();
+    let place = call.words()[4].to_str().unwrap().to_owned();
+    assert!(place.starts_with("/proc/self/fd/"), "{place}");
+    let canonical = ["--root", &root, "exec", "--process", &place, "--detach", "--pid-file", "/p", "c"];
+    assert_eq!(call.words(), words(canonical));
+    let document: serde_json::Value = serde_json::from_slice(call.document.as_ref().unwrap()).unwrap();
+    assert_eq!(document["args"], serde_json::json!(["sh", "-c", "id", "--user", "0"]));
+    assert_eq!(document["env"], serde_json::json!(["PATH=/bin", "A=b"]));
+    assert_eq!(document["cwd"], "/");
+    assert_eq!(document["terminal"], false);
+    assert_eq!(call.exec_groups(), [1000, 5000]);
 }
 
 #[test]

@@ -186,7 +186,7 @@ const LINES: &[(&str, Option<&str>)] = &[
     ),
     ("--root R --log L --log-format json run --bundle B --pid-file B/init.pid --detach c", None),
     (
-        "--root R --log L --log-format json exec --process P --console-socket /t/pty.sock --tty --detach --pid-file B/e.pid c",
+        "--root R --log L --log-format json exec --process P --console-socket /t/pty.sock --detach --pid-file B/e.pid c",
         None,
     ),
     ("--root R --log L --log-format json ps --format json c", None),

@@ -47,8 +47,13 @@ const LINES: &[(&[&str], i32, &str)] = &[
     (&["exec", "--proc", "/p", "c"], 255, "unknown flag \"--proc\""),
     (&["exec", "-p/p", "c"], 255, "unknown flag \"-p/p\""),
     (&["exec", "-p", "/p", "--process", "/q", "c"], 255, "flag \"--process\" is given twice"),
-    (&["exec", "--preserve-fds", "many", "c"], 255, "flag \"--preserve-fds\" needs a number, not \"many\""),
+    (
+        &["exec", "--preserve-fds", "many", "c", "id"],
+        255,
+        "flag \"--preserve-fds\" needs a number, not \"many\"",
+    ),
     (&["exec"], 255, "the container's id is missing"),
+    (&["exec", "c"], 255, "the command is missing"),
     (
         &["restore", "--image-path", "/i", "c"],
         1,
