@@ -1,1 +1,4 @@
 //! The pure planner of in-place resizes.
+pub mod amount;
+pub mod quantity;
+mod quoted;
