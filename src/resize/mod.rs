@@ -1,4 +1,5 @@
 //! The pure planner of in-place resizes.
 pub mod amount;
+pub mod convert;
 pub mod quantity;
 mod quoted;
