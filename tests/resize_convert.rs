@@ -157,11 +157,11 @@ fn memory_high_lies_between_request_and_limit_on_a_page() {
 #[test]
 fn disk_weights_have_two_scales() {
     let io = |weight| BlkioWeight::new(weight).unwrap().to_io().get();
-    assert_eq!([io(10), io(11), io(500), io(1000)], [1, 11, 4950, 10_000]);
+    assert_eq!([io(1), io(10), io(11), io(500), io(1000)], [1, 1, 11, 4950, 10_000]);
     for weight in (10..=1000).map(|weight| BlkioWeight::new(weight).unwrap()) {
         assert_eq!(weight.to_io().to_blkio(), weight, "{weight} there and back");
     }
-    assert_eq!([BlkioWeight::new(9), BlkioWeight::new(1001)], [None, None]);
+    assert_eq!([BlkioWeight::new(0), BlkioWeight::new(1001)], [None, None]);
     assert_eq!([IoWeight::new(0), IoWeight::new(10_001)], [None, None]);
 }
 

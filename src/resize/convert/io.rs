@@ -9,8 +9,8 @@ use crate::resize::amount::Limit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IoWeight(u64);
 
-/// `blkio.weight` of version 1 and `blockIO.weight` of OCI documents, 10..=1000. BFQ's own files (`io.bfq.weight`,
-/// `blkio.bfq.weight`) take 1..=1000, and runtimes write this number there as it is.
+/// The scale of version 1's `blkio.weight`, of `blockIO.weight` in OCI documents (both from 10 on) and of BFQ's own
+/// files (`io.bfq.weight`, `blkio.bfq.weight`): 1..=1000. Runtimes write the document's number into BFQ's file as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlkioWeight(u64);
 
@@ -32,9 +32,12 @@ impl IoWeight {
 }
 
 impl BlkioWeight {
-    /// `None` outside 10..=1000.
+    /// The least that anything but BFQ takes.
+    pub const LEAST_OF_DOCUMENTS: Self = Self(10);
+
+    /// `None` outside 1..=1000.
     pub const fn new(weight: u64) -> Option<Self> {
-        if weight >= 10 && weight <= 1_000 { Some(Self(weight)) } else { None }
+        if weight >= 1 && weight <= 1_000 { Some(Self(weight)) } else { None }
     }
 
     /// The number that documents and files hold.
@@ -42,10 +45,10 @@ impl BlkioWeight {
         self.0
     }
 
-    /// The same weight on version 2's scale: 1 + (weight - 10) * 9999 / 990.
+    /// The same weight on version 2's scale: 1 + (weight - 10) * 9999 / 990, and 1 for less than 10.
     /// (opencontainers/cgroups: `ConvertBlkIOToIOWeightValue`.)
     pub fn to_io(self) -> IoWeight {
-        IoWeight(1 + (self.0 - 10) * 9_999 / 990)
+        IoWeight(1 + self.0.saturating_sub(10) * 9_999 / 990)
     }
 }
 
