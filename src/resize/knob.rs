@@ -167,6 +167,20 @@ impl Knob {
         name.to_owned()
     }
 
+    /// True if the knob exists in this version.
+    pub fn is_of(&self, version: CgroupVersion) -> bool {
+        let only = match self {
+            Self::CpusetCpus | Self::CpusetMems | Self::PidsMax => return true,
+            Self::SoftLimit | Self::MemoryLimit | Self::MemswLimit | Self::HugetlbLimit(_) => {
+                CgroupVersion::V1
+            }
+            Self::CpuShares | Self::CfsPeriod | Self::CfsQuota | Self::CfsBurst => CgroupVersion::V1,
+            Self::BlkioWeight | Self::BlkioBfqWeight | Self::Throttle(..) => CgroupVersion::V1,
+            _ => CgroupVersion::V2,
+        };
+        only == version
+    }
+
     /// The device that the knob is for, where the file holds one line for each.
     pub fn device(&self) -> Option<Device> {
         match self {

@@ -1,7 +1,6 @@
 //! The values of knobs: read from the kernel's files, written back in the same words, compared, and shown to people.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::amount::{Bytes, Limit};
@@ -11,9 +10,6 @@ use super::convert::io::{BlkioWeight, Device, IoMax, IoWeight};
 use super::convert::weight::CpuWeight;
 use super::knob::Knob;
 use super::quoted::Quoted;
-
-/// The knobs of one cgroup. A knob that isn't here has no file: the kernel lacks it, or its controller is off.
-pub type Knobs = BTreeMap<Knob, Value>;
 
 /// From where on a number of version 1 means "no limit": the kernel prints 2^63-1 rounded down to a page, and to a huge
 /// page of up to 16 GiB (`PAGE_COUNTER_MAX`).

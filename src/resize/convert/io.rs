@@ -15,6 +15,9 @@ pub struct IoWeight(u64);
 pub struct BlkioWeight(u64);
 
 impl IoWeight {
+    /// The kernel's default.
+    pub const DEFAULT: Self = Self(100);
+
     /// `None` outside 1..=10000.
     pub const fn new(weight: u64) -> Option<Self> {
         if weight >= 1 && weight <= 10_000 { Some(Self(weight)) } else { None }

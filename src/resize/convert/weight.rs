@@ -26,6 +26,8 @@ impl CpuWeight {
     pub const MIN: Self = Self(1);
     /// The largest weight.
     pub const MAX: Self = Self(10_000);
+    /// The kernel's default.
+    pub const DEFAULT: Self = Self(100);
 
     /// `None` outside 1..=10000.
     pub const fn new(weight: u64) -> Option<Self> {
