@@ -32,6 +32,16 @@ impl Knobs {
         self.0.insert(knob, value)
     }
 
+    /// Takes a knob out.
+    pub fn remove(&mut self, knob: &Knob) -> Option<Value> {
+        self.0.remove(knob)
+    }
+
+    /// Sets all of these.
+    pub fn extend(&mut self, knobs: impl IntoIterator<Item = (Knob, Value)>) {
+        self.0.extend(knobs);
+    }
+
     /// All, in the order of [`Knob`].
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Knob, &Value)> {
         self.0.iter()

@@ -6,4 +6,5 @@ pub mod cpuset;
 pub mod hugepage;
 pub mod io;
 pub mod memory;
+pub mod systemd;
 pub mod weight;

@@ -112,6 +112,13 @@ impl Request {
         if self.memsw.is_some() && self.swap.is_some() {
             return both("swap-limit", "memory.swap");
         }
+        if let Some(knob) = self.unified.keys().find(|knob| self.asks_for(knob)) {
+            return Err(RequestError::new(
+                "unified",
+                Some(knob.to_string()),
+                "an option asks for it, too; give it once",
+            ));
+        }
         if let (Some(request), Some(Limit::At(limit))) = (self.cpu_request, self.cpu_limit)
             && limit < request
         {
@@ -129,6 +136,30 @@ impl Request {
             }
         }
         Ok(())
+    }
+}
+
+impl Request {
+    /// True if an option other than `unified` decides this knob of version 2.
+    fn asks_for(&self, knob: &Knob) -> bool {
+        match knob {
+            Knob::MemoryMax => self.memory_limit.is_some(),
+            Knob::SwapMax => self.swap.is_some() || self.memsw.is_some(),
+            Knob::MemoryHigh => self.memory_high.is_some(),
+            Knob::MemoryLow => self.memory_low.is_some(),
+            Knob::MemoryMin => self.memory_min.is_some(),
+            Knob::CpuMax => self.cpu_limit.is_some() || self.cpu_quota.is_some() || self.cpu_period.is_some(),
+            Knob::CpuMaxBurst => self.cpu_burst.is_some(),
+            Knob::CpuWeight => {
+                self.cpu_request.is_some() || self.cpu_shares.is_some() || self.cpu_weight.is_some()
+            }
+            Knob::CpusetCpus => self.cpus.is_some(),
+            Knob::CpusetMems => self.mems.is_some(),
+            Knob::PidsMax => self.pids.is_some(),
+            Knob::IoWeight | Knob::IoBfqWeight => self.io_weight.is_some(),
+            Knob::HugetlbMax(size) => self.hugepages.contains_key(size),
+            _ => false,
+        }
     }
 }
 

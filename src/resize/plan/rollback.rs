@@ -1,0 +1,73 @@
+//! Backwards: what has been applied of a plan, undone. The states that the way back passes are those that the plan has
+//! passed, so that each law that held on the way there holds on the way back.
+
+use crate::resize::amount::Limit;
+use crate::resize::convert::systemd;
+use crate::resize::knob::Knob;
+use crate::resize::knobs::Knobs;
+use crate::resize::snapshot::ReclaimWay;
+use crate::resize::value::{Course, Value};
+
+use super::step::{Action, FieldChange, PropertyChange, Reason, Reclaim, Route, Step};
+
+/// The steps that undo `applied`, a journal's steps in the order in which they were begun. A step that was begun and not
+/// finished may be among them: what is put back is what was there before.
+///
+/// A memory limit that goes down again is preceded by a reclaim, because the usage may have grown meanwhile. Where
+/// systemd had been told of what the kernel held all along, it isn't made to forget it.
+pub fn rollback(applied: &[Step], way: ReclaimWay) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut exact: Vec<Step> = Vec::new();
+    for step in applied.iter().rev() {
+        let Action::Set { knob, old, new, route } = &step.action else { continue };
+        if step.reason == Reason::TellSystemd {
+            continue;
+        }
+        let undo = |action| Step { action, reason: Reason::Undo, ..step.clone() };
+        if let (Knob::MemoryMax | Knob::MemoryLimit, Value::Bytes(Limit::At(target))) = (knob, old)
+            && way != ReclaimWay::ByTheWrite
+            && new.course(old) == Some(Course::Down)
+        {
+            steps.push(undo(Action::Reclaim(Reclaim { usage: None, target: *target, stuck: None, way })));
+        }
+        let set = |route| undo(Action::Set { knob: knob.clone(), old: new.clone(), new: old.clone(), route });
+        steps.push(set(backwards(route)));
+        // a number that systemd rounds comes last, when systemd has written for the last time
+        if let Route::Systemd { .. } = route
+            && let Value::Cpu(_) = old
+            && systemd::settled(knob, &Knobs::from_iter([(knob.clone(), old.clone())])).as_ref() != Some(old)
+        {
+            exact.retain(|other| other.cgroup != step.cgroup);
+            exact.push(set(Route::File));
+        }
+    }
+    steps.extend(exact);
+    steps
+}
+
+fn backwards(route: &Route) -> Route {
+    match route {
+        Route::File => Route::File,
+        Route::Runtime(fields) => Route::Runtime(
+            fields
+                .iter()
+                .map(|change| FieldChange {
+                    field: change.field.clone(),
+                    old: change.new.clone(),
+                    new: change.old.clone(),
+                })
+                .collect(),
+        ),
+        Route::Systemd { unit, properties } => Route::Systemd {
+            unit: unit.clone(),
+            properties: properties
+                .iter()
+                .map(|change| PropertyChange {
+                    name: change.name.clone(),
+                    old: change.new.clone(),
+                    new: change.old.clone(),
+                })
+                .collect(),
+        },
+    }
+}
