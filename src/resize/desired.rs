@@ -237,6 +237,9 @@ impl Conversion<'_> {
         if asked {
             let now = knobs.bandwidth().or_else(|| self.now().bandwidth()).ok_or_else(missing)?;
             let period = request.cpu_period.unwrap_or(now.period);
+            if request.cpu_limit.is_none() && request.cpu_quota.is_none() && period == now.period {
+                return self.burst(knobs);
+            }
             let cpu = match (request.cpu_limit, request.cpu_quota) {
                 (Some(Limit::At(limit)), _) => CpuMax::from_milli(limit, period),
                 (Some(Limit::Max), _) => Some(CpuMax { quota: Limit::Max, period }),
@@ -253,20 +256,37 @@ impl Conversion<'_> {
             };
             knobs.set_bandwidth(self.version, cpu.ok_or_else(too_large)?);
         }
-        if let Some(burst) = request.cpu_burst {
-            knobs.insert(self.version.burst(), Value::Burst(burst));
+        self.as_systemd_will(knobs)?;
+        self.burst(knobs)
+    }
+
+    /// systemd knows whole percents only, and its word lasts longer than a file's.
+    fn as_systemd_will(&self, knobs: &mut Knobs) -> Result<(), Refusal> {
+        let direct = self.facts.mode == Mode::Direct && self.container.cgroup.unit.is_some();
+        let Some(cpu) = knobs.bandwidth().filter(|_| direct) else { return Ok(()) };
+        let kept = if systemd::keeps_period(self.facts.systemd) {
+            Some(cpu)
+        } else {
+            cpu.at_period(CpuPeriod::DEFAULT)
+        };
+        let mut cpu = kept.unwrap_or(CpuMax::UNLIMITED).after_systemd();
+        if let (CgroupVersion::V1, Some(now)) = (self.version, self.now().bandwidth()) {
+            if cpu.quota == Limit::Max {
+                // systemd may or may not get to the default period; without a quota it bounds nothing
+                cpu.period = now.period;
+            }
+            if cpu.period != now.period && now.quota != Limit::Max {
+                let why = "systemd writes the period before the quota, which cgroup v1 may refuse; keep the period, or use --mode runtime";
+                return Err(self.unfit(&Knob::CfsPeriod, &Value::Period(cpu.period), why));
+            }
         }
-        // systemd knows whole percents only, and its word lasts longer than a file's
-        if self.facts.mode == Mode::Direct
-            && self.container.cgroup.unit.is_some()
-            && let Some(cpu) = knobs.bandwidth()
-        {
-            let cpu = if systemd::keeps_period(self.facts.systemd) {
-                Some(cpu)
-            } else {
-                cpu.at_period(CpuPeriod::DEFAULT)
-            };
-            knobs.set_bandwidth(self.version, cpu.unwrap_or(CpuMax::UNLIMITED).after_systemd());
+        knobs.set_bandwidth(self.version, cpu);
+        Ok(())
+    }
+
+    fn burst(&self, knobs: &mut Knobs) -> Result<(), Refusal> {
+        if let Some(burst) = self.request.cpu_burst {
+            knobs.insert(self.version.burst(), Value::Burst(burst));
         }
         let touched = knobs.bandwidth().is_some() || knobs.burst().is_some();
         let cpu = knobs.bandwidth().or_else(|| self.now().bandwidth()).unwrap_or(CpuMax::UNLIMITED);

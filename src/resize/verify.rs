@@ -17,13 +17,17 @@ pub enum Owner {
 }
 
 /// True if the knob, in a cgroup whose knobs read `read` now, holds what the kernel makes of `wanted`: bytes rounded down
-/// to a page or a huge page; on a unit's cgroup also a bandwidth of whole percents; texts without regard to blanks.
+/// to a page or a huge page; on a unit's cgroup also a bandwidth of whole percents, and any period where there is no quota; texts without regard to blanks.
 pub fn accepts(knob: &Knob, wanted: &Value, read: &Knobs, owner: Owner, page: Bytes) -> bool {
     let Some(found) = read.get(knob) else { return false };
     if wanted == found {
         return true;
     }
+    // without a quota the period bounds nothing, and systemd forgets it
+    let unbounded = |knobs: &Knobs| knobs.bandwidth().is_some_and(|cpu| cpu.quota == Limit::Max);
     match (wanted, found) {
+        (Value::Cpu(cpu), _) if owner == Owner::Systemd && cpu.quota == Limit::Max => unbounded(read),
+        (Value::Period(_), _) if owner == Owner::Systemd && unbounded(read) => true,
         (Value::Bytes(Limit::At(wanted)), Value::Bytes(Limit::At(found))) => {
             knob.grain(page).is_some_and(|grain| wanted.floor_to(grain) == *found)
         }

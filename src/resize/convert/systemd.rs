@@ -89,13 +89,13 @@ pub fn properties(version: CgroupVersion, knob: &Knob, knobs: &Knobs, systemd: u
 }
 
 /// What the kernel holds in this knob once systemd has set a unit's knobs: the same, but for a bandwidth, which has whole
-/// percents. `None` if the knob isn't there.
+/// percents. `None` if the knob isn't there, and for the period of what has no quota: systemd forgets that.
 pub fn settled(knob: &Knob, knobs: &Knobs) -> Option<Value> {
     let cpu = || knobs.bandwidth().map(CpuMax::after_systemd);
     match knob {
         Knob::CpuMax => cpu().map(Value::Cpu),
         Knob::CfsQuota => cpu().map(|cpu| Value::Quota(cpu.quota)),
-        Knob::CfsPeriod => cpu().map(|cpu| Value::Period(cpu.period)),
+        Knob::CfsPeriod => cpu().filter(|cpu| cpu.quota != Limit::Max).map(|cpu| Value::Period(cpu.period)),
         _ => knobs.get(knob).cloned(),
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Bandwidth {
 /// What changes in one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Move {
-    /// Version 2: quota and period at once.
+    /// Quota and period at once.
     Both,
     Quota,
     Period,
@@ -41,25 +41,56 @@ impl Bandwidth {
         }
         Self { cpu, burst }
     }
+
+    /// The knobs that differ from a state before.
+    fn knobs_since(self, before: Self, version: CgroupVersion) -> Vec<(Knob, Value)> {
+        let (cpu, burst) = (self.cpu != before.cpu, self.burst != before.burst);
+        let quota = self.cpu.quota != before.cpu.quota;
+        let period = self.cpu.period != before.cpu.period;
+        let burst = burst.then_some((version.burst(), Value::Burst(self.burst)));
+        let knobs = match version {
+            CgroupVersion::V2 => vec![cpu.then_some((Knob::CpuMax, Value::Cpu(self.cpu))), burst],
+            CgroupVersion::V1 => vec![
+                quota.then_some((Knob::CfsQuota, Value::Quota(self.cpu.quota))),
+                period.then_some((Knob::CfsPeriod, Value::Period(self.cpu.period))),
+                burst,
+            ],
+        };
+        knobs.into_iter().flatten().collect()
+    }
 }
 
-/// The knobs to write, in order. `atomic` says that all of them go in one call, which has no states between; `parent` is
-/// what the parent allows meanwhile (it matters on version 1, where a cgroup without a quota simply inherits).
+/// One write, or several in one call: knobs and values, and why it stands where it does, if that isn't the usual reason.
+pub(super) type Write = (Vec<(Knob, Value)>, Option<Reason>);
+
+/// How the values of one cgroup can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Means {
+    /// A file at a time.
+    Files,
+    /// Quota and period in one call, the burst by its file.
+    QuotaAndPeriod,
+    /// Everything in one call.
+    Everything,
+}
+
+/// What to write, in order. `parent` is what the parent allows meanwhile (it matters on version 1, where a cgroup without
+/// a quota simply inherits).
 pub(super) fn sequence(
     version: CgroupVersion,
     from: Bandwidth,
     to: Bandwidth,
     parent: Ratio,
-    atomic: bool,
-) -> Vec<(Knob, Value, Option<Reason>)> {
+    means: Means,
+) -> Vec<Write> {
     let shrinks = to.cpu.is_below(from.cpu);
-    let moves = match (version, shrinks) {
-        (CgroupVersion::V2, true) => vec![Move::Burst, Move::Both],
-        (CgroupVersion::V2, false) => vec![Move::Both, Move::Burst],
-        (CgroupVersion::V1, true) => vec![Move::Burst, Move::Quota, Move::Period],
-        (CgroupVersion::V1, false) => vec![Move::Quota, Move::Period, Move::Burst],
+    let moves: &[Move] = match (version, means, shrinks) {
+        (CgroupVersion::V1, Means::Files, true) => &[Move::Burst, Move::Quota, Move::Period],
+        (CgroupVersion::V1, Means::Files, false) => &[Move::Quota, Move::Period, Move::Burst],
+        (_, _, true) => &[Move::Burst, Move::Both],
+        (_, _, false) => &[Move::Both, Move::Burst],
     };
-    let moves: Vec<Move> = moves.into_iter().filter(|step| from.after(*step, to) != from).collect();
+    let moves: Vec<Move> = moves.iter().copied().filter(|step| from.after(*step, to) != from).collect();
     let allowed = |order: &[Move]| {
         let mut state = from;
         order.iter().all(|step| {
@@ -69,15 +100,17 @@ pub(super) fn sequence(
             state.burst.fits(state.cpu.quota) && !tight && (inherits || state.cpu.ratio() <= parent)
         })
     };
-    let order =
-        if atomic { Some(moves.clone()) } else { orders(&moves).into_iter().find(|order| allowed(order)) };
-    let lifted = vec![Move::Lift, Move::Period, Move::Burst, Move::Quota];
+    let usual = if means == Means::Everything { Some(moves.clone()) } else { None };
+    let order = usual.or_else(|| orders(&moves).into_iter().find(|order| allowed(order)));
+    let lifted = || [Move::Lift, Move::Period, Move::Burst, Move::Quota];
     let order = order.unwrap_or_else(|| {
-        lifted.into_iter().filter(|step| moves.contains(step) || *step == Move::Lift).collect()
+        let needed = |step: &Move| moves.contains(step) || matches!(step, Move::Lift | Move::Quota);
+        lifted().into_iter().filter(needed).collect()
     });
     let mut state = from;
     let mut writes = Vec::new();
     for (at, step) in order.iter().enumerate() {
+        let before = state;
         state = state.after(*step, to);
         let later = |other| order.get(at + 1..).is_some_and(|rest| rest.contains(&other));
         let reason = match step {
@@ -86,13 +119,7 @@ pub(super) fn sequence(
             Move::Both | Move::Quota if later(Move::Burst) => Some(Reason::QuotaFirst),
             _ => None,
         };
-        let (knob, value) = match step {
-            Move::Both => (Knob::CpuMax, Value::Cpu(state.cpu)),
-            Move::Quota | Move::Lift => (Knob::CfsQuota, Value::Quota(state.cpu.quota)),
-            Move::Period => (Knob::CfsPeriod, Value::Period(state.cpu.period)),
-            Move::Burst => (version.burst(), Value::Burst(state.burst)),
-        };
-        writes.push((knob, value, reason));
+        writes.push((state.knobs_since(before, version), reason));
     }
     writes
 }

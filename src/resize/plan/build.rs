@@ -14,7 +14,7 @@ use crate::resize::snapshot::{Cgroup, Facts, Mode, ReclaimWay, Snapshot, Unit};
 use crate::resize::value::{Course, Value};
 use crate::resize::verify::{Owner, accepts};
 
-use super::bandwidth::{self, Bandwidth};
+use super::bandwidth::{self, Bandwidth, Means};
 use super::step::{Action, Level, Reason, Reclaim, Route, Step};
 use super::{Notice, Plan, pod, route};
 
@@ -185,47 +185,73 @@ impl<'a> Builder<'a> {
         if let Some((from, to)) = site.bandwidth_change()
             && to.cpu.is_below(from.cpu) == (pass == Pass::Shrink)
         {
-            let atomic = site.by_runtime && (self.facts.runtime.burst || from.burst == to.burst);
-            for (knob, value, why) in bandwidth::sequence(version, from, to, parent, atomic) {
-                self.set(site, knob, value, why.unwrap_or(reason));
+            let means = self.means(site, from, to);
+            for (knobs, why) in bandwidth::sequence(version, from, to, parent, means) {
+                self.set_together(site, knobs, why.unwrap_or(reason));
             }
+        }
+    }
+
+    fn means(&self, site: &Site<'_>, from: Bandwidth, to: Bandwidth) -> Means {
+        match (site.by_runtime, site.unit.is_some()) {
+            (true, _) if self.facts.runtime.burst || from.burst == to.burst => Means::Everything,
+            (true, _) | (_, true) => Means::QuotaAndPeriod,
+            (false, false) => Means::Files,
         }
     }
 
     /// Adds the step that sets a knob.
     fn set(&mut self, site: &mut Site<'a>, knob: Knob, new: Value, reason: Reason) {
-        let before = site.now.clone();
-        let old = before.get(&knob).cloned().unwrap_or_else(|| unset(&knob));
-        site.now.insert(knob.clone(), new.clone());
-        let route = self.route(site, &knob, &before);
-        if !matches!(route, Route::File) {
-            // any call makes systemd write all that it believes, also what this step isn't about
-            let after = std::mem::replace(&mut site.now, before);
-            self.tell_systemd(site);
-            site.now = after;
-        }
-        let untold = matches!(route, Route::File) || is_untold(&knob, &new, &route);
-        if let Some(unit) = site.unit.as_mut().filter(|_| !untold) {
-            unit.knobs.extend(systemd::settled(&knob, &site.now).map(|value| (knob.clone(), value)));
-        }
-        let tell_again = is_untold(&knob, &new, &route);
-        let action = Action::Set { knob, old, new, route };
-        self.steps.push(Step { level: site.level.clone(), cgroup: site.cgroup.key.clone(), action, reason });
-        if tell_again {
-            site.told = false;
-        }
+        self.set_together(site, vec![(knob, new)], reason);
     }
 
-    fn route(&self, site: &Site<'_>, knob: &Knob, before: &Knobs) -> Route {
-        let writer = self.writer(site);
-        let by_runtime = || route::by_runtime(writer, knob, before, &site.now);
-        let by_systemd = || self.by_systemd(site, knob, before);
+    /// Adds the steps that set some knobs at once.
+    fn set_together(&mut self, site: &mut Site<'a>, knobs: Vec<(Knob, Value)>, reason: Reason) {
+        let mut after = site.now.clone();
+        after.extend(knobs.clone());
+        let route = |builder: &Self, site: &Site<'_>, knob: &Knob| builder.route(site, knob, &after);
+        if knobs.iter().any(|(knob, _)| route(self, site, knob) != Route::File) {
+            // any call makes systemd write all that it believes, also what these steps aren't about
+            self.tell_systemd(site);
+        }
+        for (knob, new) in knobs {
+            let old = site.now.get(&knob).cloned().unwrap_or_else(|| unset(&knob));
+            let route = route(self, site, &knob);
+            let no_swap = Value::Bytes(Limit::At(Bytes::ZERO));
+            let untold = knob == Knob::SwapMax
+                && (old == no_swap || new == no_swap)
+                && matches!(route, Route::Runtime(_));
+            let also = untold.then(|| self.by_systemd(site, &knob, &after)).flatten();
+            if let Some(unit) = site.unit.as_mut().filter(|_| route != Route::File) {
+                unit.knobs.extend(systemd::settled(&knob, &after).map(|value| (knob.clone(), value)));
+            }
+            let mut push = |route, reason| {
+                let action = Action::Set { knob: knob.clone(), old: old.clone(), new: new.clone(), route };
+                self.steps.push(Step {
+                    level: site.level.clone(),
+                    cgroup: site.cgroup.key.clone(),
+                    action,
+                    reason,
+                });
+            };
+            // first systemd, so that it also knows when only that has been done and is undone
+            if let Some(also) = also {
+                push(also, Reason::TellOfSwap);
+            }
+            push(route, reason);
+        }
+        site.now = after;
+    }
+
+    fn route(&self, site: &Site<'_>, knob: &Knob, after: &Knobs) -> Route {
+        let by_runtime = || route::by_runtime(self.writer(site), knob, &site.now, after);
+        let by_systemd = || self.by_systemd(site, knob, after);
         site.by_runtime.then(by_runtime).flatten().or_else(by_systemd).unwrap_or(Route::File)
     }
 
-    fn by_systemd(&self, site: &Site<'_>, knob: &Knob, before: &Knobs) -> Option<Route> {
+    fn by_systemd(&self, site: &Site<'_>, knob: &Knob, after: &Knobs) -> Option<Route> {
         let unit = site.unit.as_ref()?;
-        route::by_systemd(self.current.version, self.facts.systemd, unit, knob, before, &site.now)
+        route::by_systemd(self.current.version, self.facts.systemd, unit, knob, &site.now, after)
     }
 
     fn writer(&self, site: &Site<'_>) -> Writer {
@@ -314,7 +340,7 @@ impl<'a> Builder<'a> {
             }
             let unaware = self.steps.iter().filter(|step| site.by_runtime && step.cgroup == site.cgroup.key);
             let files: BTreeSet<_> = unaware
-                .filter(|step| step.reason != Reason::TellSystemd)
+                .filter(|step| !matches!(step.reason, Reason::TellSystemd | Reason::TellOfSwap))
                 .filter_map(|step| match &step.action {
                     Action::Set { knob, route: Route::File | Route::Systemd { .. }, .. } => Some(knob.file()),
                     _ => None,
@@ -331,11 +357,14 @@ type Fields = BTreeMap<String, BTreeMap<crate::resize::field::Field, serde_json:
 impl<'a> Site<'a> {
     fn new(level: Level, cgroup: &'a Cgroup, asked: Knobs, page: Bytes) -> Self {
         let owner = if cgroup.unit.is_some() { Owner::Systemd } else { Owner::Cgroupfs };
+        let limited = asked.bandwidth().is_some_and(|cpu| cpu.quota != Limit::Max);
         // what is already so is no step, and keeps the kernel's own number
         let target = asked
             .clone()
             .into_iter()
             .map(|(knob, wanted)| match cgroup.knobs.get(&knob) {
+                // a period that doesn't matter now will, with a quota
+                Some(_) if knob == Knob::CfsPeriod && limited => (knob, wanted),
                 Some(now) if accepts(&knob, &wanted, &cgroup.knobs, owner, page) => (knob, now.clone()),
                 _ => (knob, wanted),
             })
@@ -396,12 +425,6 @@ fn unset(knob: &Knob) -> Value {
         Knob::Throttle(..) => Value::Count(Limit::Max),
         _ => Value::Text(String::new()),
     }
-}
-
-/// runc tells systemd of a swap limit, except of the limit 0 (opencontainers/cgroups: `genV2ResourcesProperties`).
-fn is_untold(knob: &Knob, value: &Value, route: &Route) -> bool {
-    let none = *knob == Knob::SwapMax && *value == Value::Bytes(Limit::At(Bytes::ZERO));
-    none && matches!(route, Route::Runtime(_))
 }
 
 fn is_bandwidth(knob: &Knob) -> bool {

@@ -136,9 +136,10 @@ fn bandwidth(
         .at()
         .map_or(Some(Limit::Max), |micros| CpuQuota::new(micros).map(Limit::At))
         .unwrap_or(Limit::Max);
-    let period = if quota == Limit::Max { own.period } else { period };
-    let cpu = CpuMax { quota, period };
-    let cpu = if pod.unit.is_some() { cpu.after_systemd() } else { cpu };
+    let cpu = CpuMax { quota, period: if quota == Limit::Max { own.period } else { period } };
+    // without a quota the period bounds nothing, and stays what it is
+    let rounds = pod.unit.is_some() && quota != Limit::Max;
+    let cpu = if rounds { cpu.after_systemd() } else { cpu };
     knobs.set_bandwidth(version, cpu);
     if let (Some(burst), Limit::At(quota)) = (pod.knobs.burst(), cpu.quota)
         && burst.get() > quota.get()

@@ -139,6 +139,9 @@ pub enum Reason {
     ReclaimFirst,
     /// The kernel has the value, systemd doesn't know it.
     TellSystemd,
+    /// The runtime will set the swap limit, and tells systemd of any but 0 (opencontainers/cgroups:
+    /// `genV2ResourcesProperties`).
+    TellOfSwap,
     /// A rollback goes backwards.
     Undo,
 }
@@ -194,6 +197,9 @@ impl fmt::Display for Reason {
             Self::Narrow => "the cgroup inside has moved",
             Self::ReclaimFirst => "a limit below the usage would kill; memory is freed first",
             Self::TellSystemd => "the kernel has it already, but systemd's next reload would undo it",
+            Self::TellOfSwap => {
+                "runtimes don't tell systemd of a swap limit of 0, and its next reload would lift it"
+            }
             Self::Undo => "puts back what was there",
         })
     }
