@@ -11,7 +11,9 @@ mod case;
 mod cgroup;
 mod doors;
 mod lab;
+mod levels;
 mod load;
+mod native;
 mod options;
 mod report;
 mod room;
@@ -29,7 +31,7 @@ use crate::lab::Lab;
 use crate::options::{Options, Request, USAGE};
 use crate::report::{Report, complain, say};
 
-const SUITES: &[&Suite] = &[&doors::SUITE, &load::SUITE, &bad_input::SUITE];
+const SUITES: &[&Suite] = &[&doors::SUITE, &levels::SUITE, &native::SUITE, &load::SUITE, &bad_input::SUITE];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -21,7 +21,7 @@ pub(super) fn inputs() -> Vec<Input> {
             make(&bundle.dir.join("config.json"))?;
             let answer = trial.attempt(trial.create_call(&bundle))?;
             refusal(trial, &answer, &["config.json".to_owned()])?;
-            Ok(format!("refused: {}", told(&answer.stderr())))
+            Ok(told(trial, &answer))
         })
     };
     vec![
@@ -54,7 +54,7 @@ fn large(trial: &Trial) -> Result<String> {
     bundle.write_text(&text)?;
     let answer = trial.attempt(trial.create_call(&bundle))?;
     refusal(trial, &answer, &["config.json".to_owned()])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 fn other_bundle(trial: &Trial, name: &str) -> Result<String> {
@@ -62,5 +62,5 @@ fn other_bundle(trial: &Trial, name: &str) -> Result<String> {
     bundle.dir = trial.dir.join(name);
     let answer = trial.attempt(trial.create_call(&bundle))?;
     refusal(trial, &answer, &[])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }

@@ -43,7 +43,7 @@ fn create_refused(trial: &Trial, text: &str, word: &str) -> Result<String> {
     write(trial, text)?;
     let answer = trial.attempt(trial.create_call(&bundle))?;
     refusal(trial, &answer, &[word.to_owned()])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 fn itself(trial: &Trial) -> Result<String> {
@@ -53,7 +53,7 @@ fn itself(trial: &Trial) -> Result<String> {
     write(trial, &format!("runtime = \"{}\"\n", product.display()))?;
     let answer = trial.attempt(trial.create_call(&bundle))?;
     refusal(trial, &answer, &["runtime".to_owned()])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 /// A key that nobody knows stops create, and neither state nor kill nor delete.

@@ -85,7 +85,7 @@ fn create_on(trial: &Trial, options: &str, exhaust: fn(&Path) -> Result<()>) -> 
     let answer = trial.attempt(trial.create_call(&bundle))?;
     refusal(trial, &answer, &[bundle.dir.to_string_lossy().into_owned()])?;
     unmount(&bundle.dir)?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 /// exec needs no room beside its document.

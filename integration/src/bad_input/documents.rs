@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
+use crate::call::Answer;
 use crate::doors::refusal;
 use crate::trial::Trial;
 
@@ -61,12 +62,13 @@ fn create_refused(trial: &Trial, bundle: &Bundle, bytes: &[u8]) -> Result<String
     refusal(trial, &answer, &["config.json".to_owned()])?;
     let stderr = answer.stderr();
     ensure!(stderr.len() < 1000, "the sentence has {} bytes", stderr.len());
-    Ok(format!("refused: {}", told(&stderr)))
+    Ok(told(trial, &answer))
 }
 
-/// The sentence, short enough for a table.
-pub(super) fn told(stderr: &str) -> String {
-    let line: String = stderr.trim_end().chars().take(140).collect();
-    let start = line.rfind("/trials/").map_or(0, |at| at + 1);
-    line.get(start..).unwrap_or(&line).to_owned()
+/// The sentence for the table: without the attempt's folder, and cut where it gets long.
+pub(super) fn told(trial: &Trial, answer: &Answer) -> String {
+    let folder = format!("{}/", trial.dir.display());
+    let sentence = answer.stderr().trim_end().replace(&folder, "");
+    let cut: String = sentence.chars().take(200).collect();
+    if cut.len() < sentence.len() { format!("refused: {cut}…") } else { format!("refused: {cut}") }
 }

@@ -39,7 +39,7 @@ fn refused(trial: &Trial, document: &str) -> Result<String> {
     let Seen::Refused(answer) = trial.exec_text(document)? else { bail!("exec took the document") };
     refusal(trial, &answer, &["process.json".to_owned()])?;
     ensure!(trial.init_groups()? == [1000, 5000], "the container is another");
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 fn path(trial: &Trial, fifo: bool) -> Result<String> {
@@ -51,7 +51,7 @@ fn path(trial: &Trial, fifo: bool) -> Result<String> {
     let answer = trial
         .attempt(trial.call().arguments(["exec", "--process"]).argument(&document).argument(&trial.id))?;
     refusal(trial, &answer, &["process.json".to_owned()])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }
 
 fn unknown(trial: &Trial) -> Result<String> {
@@ -60,5 +60,5 @@ fn unknown(trial: &Trial) -> Result<String> {
         bail!("exec entered a container that doesn't exist")
     };
     refusal(trial, &answer, &[])?;
-    Ok(format!("refused: {}", told(&answer.stderr())))
+    Ok(told(trial, &answer))
 }

@@ -62,6 +62,11 @@ impl Bundle {
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))
     }
 
+    /// Makes a folder of the image writable for everybody, as /tmp is.
+    pub(crate) fn open_folder(&self, inside: &str) -> Result<()> {
+        own(&self.inside(inside), 0, 0, 0o1777)
+    }
+
     /// The path on the host of a path inside.
     pub(crate) fn inside(&self, path: &str) -> PathBuf {
         self.dir.join("rootfs").join(path.trim_start_matches('/'))

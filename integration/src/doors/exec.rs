@@ -66,7 +66,19 @@ fn engines_list() -> Vec<Row> {
 
 fn without_document() -> Vec<Row> {
     vec![
-        Row::new("the container's own list", |trial| trial.enter(&trial.bundle()?)).entries(&WORDS),
+        Row::new("the container's own list", |trial| trial.enter(&trial.bundle()?))
+            .entries(&WORDS)
+            .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+        // crun runs such a process as root, whoever the container's user is.
+        Row::new("the container's own user", |trial| after_clean_create(trial, |_, _| Ok(())))
+            .entries(&WORDS)
+            .open(|seen| match seen {
+                Seen::Report(report) if report["uid"] != json!([1000, 1000, 1000, 1000]) => {
+                    Some("uid 0".to_owned())
+                }
+                _ => None,
+            })
+            .hole(Hole::Only(Kind::Crun), Closed::groups(&[1000, 5000])),
         Row::new("exec -g 50000", |trial| flags(trial, &["-g", "50000"]))
             .entries(&WORDS)
             .hole(Hole::Only(Kind::Runc), Closed::refused(&["-g"]))

@@ -36,8 +36,8 @@ pub(super) fn doors() -> Vec<Door> {
                 row("a volume on /etc/group", |trial| volume(trial, "/etc/group"), "/etc/group"),
                 row("a volume on /etc", |trial| volume(trial, "/etc"), "/etc"),
                 row("a volume on /etc, spelt //etc/./", |trial| volume(trial, "//etc/./"), "/etc"),
-                row("a volume on a link to /etc", linked_destination, "/etc"),
-                row("etc/group links into a volume", linked_file, "/etc/group"),
+                row("a volume on a link to /etc", linked_destination, "/settings"),
+                row("etc/group links into a volume", linked_file, "/data"),
                 row("etc/group written between create and exec", written_later, "60000").entries(&[
                     Entry::Exec,
                     Entry::ExecDetached,

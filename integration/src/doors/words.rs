@@ -1,4 +1,5 @@
-//! Door 19: command lines that mean something else to the runtime than to a wrapper that guesses.
+//! Door 19: command lines that mean something else to the runtime than to a wrapper that guesses. What the product
+//! understands it hands on in one canonical form, so there a spelling works even where the runtime doesn't know it.
 
 use std::ffi::OsString;
 
@@ -23,9 +24,9 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("-b DIR", |trial| flags(trial, |bundle| vec!["-b".into(), path(bundle)])),
             Row::new("--bundle=DIR", |trial| flags(trial, |bundle| vec![joined("--bundle=", bundle)])),
             Row::new("-bundle DIR", |trial| flags(trial, |bundle| vec!["-bundle".into(), path(bundle)]))
-                .hole(Hole::Only(Kind::Runc), refused("-bundle")),
+                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
             Row::new("-b=DIR", |trial| flags(trial, |bundle| vec![joined("-b=", bundle)]))
-                .hole(Hole::Only(Kind::Runc), refused("-b")),
+                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
             Row::new("-bDIR", |trial| flags(trial, |bundle| vec![joined("-b", bundle)]))
                 .hole(Hole::Only(Kind::Crun), refused("-b"))
                 .closed(refused("-b")),
@@ -42,7 +43,7 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("--bundle after the id", after_id)
                 .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
             Row::new("-root DIR", |trial| global(trial, "-root"))
-                .hole(Hole::Only(Kind::Runc), refused("-root")),
+                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
             Row::new("--roo DIR", |trial| global(trial, "--roo"))
                 .hole(Hole::Only(Kind::Crun), refused("--roo"))
                 .closed(refused("--roo")),

@@ -7,6 +7,7 @@ use std::process::Command;
 use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::unistd::{Gid, getgid, setgid, setgroups as set_groups, setresgid as set_res_gid};
 use serde_json::{Value, json};
 
@@ -84,6 +85,12 @@ pub(crate) fn read(words: &[String]) -> Value {
         }
         Err(error) => failure(&error.to_string()),
     }
+}
+
+/// Opens the socket of an unprivileged ping, which the kernel allows by the process's groups: icmp(7).
+pub(crate) fn icmp() -> Value {
+    let opened = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp);
+    report(opened.map(drop))
 }
 
 /// Sleeps until a signal ends the process; the first process of a PID namespace gets only SIGKILL through.

@@ -37,6 +37,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "userns", arguments: "GID", run: attempt::user_namespace },
     Command { name: "read", arguments: "FILE", run: attempt::read },
     Command { name: "negative", arguments: "FILE", run: attempt::read },
+    Command { name: "icmp", arguments: "", run: |_| attempt::icmp() },
     Command { name: "pause", arguments: "", run: |_| attempt::pause() },
     Command { name: "with-groups", arguments: "GID,... PROGRAM ARGUMENT...", run: attempt::with_groups },
 ];

@@ -1,22 +1,24 @@
 //! One attempt: a container on one runtime, entered by one command, with or without the product in front. The
 //! same code drives both roads, so that the two differ in nothing but the product.
 
+mod entry;
+
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, ensure};
 
 use crate::bundle::{Bundle, Snapshot};
-use crate::call::{Answer, Call, LIMIT};
+use crate::call::{Answer, Call};
 use crate::cgroup;
 use crate::lab::Lab;
 use crate::report::complain;
 use crate::room::{give_back_dev_null, records, unmount_below};
 use crate::runtime::Runtime;
-use crate::sys;
+
+pub(crate) use entry::{Entry, Seen};
 
 /// What an engine calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,65 +27,6 @@ pub(crate) enum Road {
     Bare,
     /// runc-strict, which is told by its configuration to become the runtime.
     Product,
-}
-
-/// The command by which the probe gets into the container.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// create and start.
-    Create,
-    /// run, in the foreground.
-    Run,
-    /// run --detach.
-    RunDetached,
-    /// exec with the engine's process document, in the foreground.
-    Exec,
-    /// The same with --detach, as containerd's shim does it.
-    ExecDetached,
-    /// exec without a process document.
-    ExecWords,
-    /// restore; only the door of that name makes the call.
-    Restore,
-}
-
-impl Entry {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Entry::Create => "create",
-            Entry::Run => "run",
-            Entry::RunDetached => "run --detach",
-            Entry::Exec => "exec --process",
-            Entry::ExecDetached => "exec --process --detach",
-            Entry::ExecWords => "exec",
-            Entry::Restore => "restore",
-        }
-    }
-}
-
-/// What came out of an attempt.
-pub(crate) enum Seen {
-    /// The probe ran inside and reported.
-    Report(Value),
-    /// The call failed, so the probe never ran.
-    Refused(Answer),
-}
-
-impl Seen {
-    /// The probe's report.
-    ///
-    /// # Errors
-    /// When the probe never ran.
-    pub(crate) fn identity(&self) -> Result<&Value> {
-        match self {
-            Seen::Report(report) => Ok(report),
-            Seen::Refused(answer) => bail!("{answer}"),
-        }
-    }
-
-    /// What a call with the probe inside came to.
-    pub(crate) fn of(answer: Answer) -> Result<Self> {
-        if answer.succeeded() { answer.report().map(Seen::Report) } else { Ok(Seen::Refused(answer)) }
-    }
 }
 
 /// One attempt.
@@ -208,104 +151,6 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Writes the bundle and enters it by this attempt's command.
-    pub(crate) fn enter(&self, bundle: &Bundle) -> Result<Seen> {
-        match self.entry {
-            Entry::Create | Entry::Run | Entry::RunDetached => {
-                bundle.write()?;
-                self.enter_written(bundle)
-            }
-            Entry::Exec | Entry::ExecDetached | Entry::ExecWords | Entry::Restore => {
-                if let Some(refused) = self.launch(bundle)? {
-                    return Ok(Seen::Refused(refused));
-                }
-                self.exec(&bundle.spec["process"])
-            }
-        }
-    }
-
-    /// create or run of a bundle whose document is on disk already.
-    pub(crate) fn enter_written(&self, bundle: &Bundle) -> Result<Seen> {
-        if self.entry == Entry::Run {
-            let call =
-                self.call().argument("run").argument("--bundle").argument(&bundle.dir).argument(&self.id);
-            return Seen::of(self.attempt(call)?);
-        }
-        let call = match self.entry {
-            Entry::RunDetached => {
-                self.call().arguments(["run", "--detach"]).argument("--bundle").argument(&bundle.dir)
-            }
-            _ => self.call().argument("create").argument("--bundle").argument(&bundle.dir),
-        };
-        let pid_file = self.dir.join("init.pid");
-        self.enter_by(call.argument("--pid-file").argument(pid_file).argument(&self.id))
-    }
-
-    /// Any call that makes the container and writes `init.pid`.
-    pub(crate) fn enter_by(&self, call: Call<'a>) -> Result<Seen> {
-        let made = self.attempt(call)?;
-        if !made.succeeded() {
-            return Ok(Seen::Refused(made));
-        }
-        if self.entry == Entry::Create {
-            self.start()?;
-        }
-        self.await_end(&self.dir.join("init.pid"))?;
-        made.report().map(Seen::Report)
-    }
-
-    /// A create as containerd's shim calls it.
-    pub(crate) fn create_call(&self, bundle: &Bundle) -> Call<'a> {
-        let call = self.call().argument("create").argument("--bundle").argument(&bundle.dir);
-        call.argument("--pid-file").argument(self.dir.join("init.pid")).argument(&self.id)
-    }
-
-    /// Starts a container that sleeps, for exec to enter. `Some` is the answer of a create that failed.
-    pub(crate) fn launch(&self, bundle: &Bundle) -> Result<Option<Answer>> {
-        let mut sleeping = bundle.spec.clone();
-        sleeping["process"]["args"] = json!(["/probe", "pause"]);
-        bundle.write_text(&sleeping.to_string())?;
-        let created = self.attempt(self.create_call(bundle))?;
-        if !created.succeeded() {
-            return Ok(Some(created));
-        }
-        self.start()?;
-        Ok(None)
-    }
-
-    fn start(&self) -> Result<()> {
-        self.call().arguments(["start", &self.id]).run(b"")?.require_success().map(drop)
-    }
-
-    /// exec of the probe with a process document, or with its words alone, as this attempt's entry says.
-    pub(crate) fn exec(&self, process: &Value) -> Result<Seen> {
-        if self.entry == Entry::ExecWords {
-            let words = process["args"].as_array().cloned().unwrap_or_default();
-            let words = words.iter().filter_map(Value::as_str);
-            return Seen::of(self.attempt(self.call().arguments(["exec", &self.id]).arguments(words))?);
-        }
-        self.exec_text(&process.to_string())
-    }
-
-    /// exec with any text as the process document.
-    pub(crate) fn exec_text(&self, document: &str) -> Result<Seen> {
-        let folder = self.dir.join("exec");
-        fs::create_dir_all(&folder).context("make the folder of exec's document")?;
-        let path = folder.join("process.json");
-        fs::write(&path, document).context("write exec's document")?;
-        let pid_file = self.dir.join("exec.pid");
-        let call = self.call().argument("exec").argument("--process").argument(&path);
-        let detached = self.entry == Entry::ExecDetached;
-        let call = if detached { call.argument("--detach") } else { call };
-        let answer = self.attempt(call.argument("--pid-file").argument(&pid_file).argument(&self.id))?;
-        let left = fs::read_dir(&folder).context("look for leftovers of exec")?.count();
-        ensure!(left == 1, "exec left {left} files beside its document instead of 1");
-        if detached && answer.succeeded() {
-            self.await_end(&pid_file)?;
-        }
-        Seen::of(answer)
-    }
-
     /// The supplementary groups of the container's first process, as the host sees them.
     pub(crate) fn init_groups(&self) -> Result<Vec<u32>> {
         let pid = fs::read_to_string(self.dir.join("init.pid")).context("read init.pid")?;
@@ -313,14 +158,6 @@ impl<'a> Trial<'a> {
         let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).context("no line Groups")?;
         Ok(line.split_whitespace().filter_map(|gid| gid.parse().ok()).collect())
-    }
-
-    /// Waits for the end of a process in the container.
-    fn await_end(&self, pid_file: &Path) -> Result<()> {
-        let text = fs::read_to_string(pid_file).with_context(|| format!("read {}", pid_file.display()))?;
-        let pid = text.trim().parse().with_context(|| format!("\"{text}\" is no pid"))?;
-        ensure!(sys::await_end(pid, LIMIT).context("wait for the probe")?, "the probe did not end");
-        Ok(())
     }
 
     /// Whether the runtime knows the container.
