@@ -4,6 +4,10 @@
 //! Everything happens in one private folder with its own runtime roots, and is taken away at the end. `suites`
 //! and its attack program `probe` are static and lie side by side, so both can be carried into a virtual machine.
 
+// Documents of JSON are read and altered by their keys. Reading what isn't there gives null, and what is written to
+// was made here.
+#![allow(clippy::indexing_slicing)]
+
 mod bad_input;
 mod bundle;
 mod call;
@@ -24,7 +28,7 @@ mod trial;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::case::Suite;
 use crate::lab::Lab;
@@ -78,6 +82,10 @@ fn run(options: &Options) -> Result<bool> {
         report.table(suite);
     }
     lab.room.sweep();
+    if let Some(path) = &options.table {
+        let text = format!("{}\n", report.tables());
+        std::fs::write(path, text).with_context(|| format!("write the tables to {}", path.display()))?;
+    }
     Ok(report.close())
 }
 

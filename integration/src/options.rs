@@ -7,10 +7,12 @@ use crate::runtime::Kind;
 /// Printed for a wrong command line.
 pub(crate) const USAGE: &str = "\
 usage: suites list
-       suites run NAME...|all [--runtime runc|crun|both] [--only TEXT] [--product PATH | --bare-only]
+       suites run NAME...|all [--runtime runc|crun|both] [--only TEXT] [--table FILE]
+                                [--product PATH | --bare-only]
 
   --runtime    which real runtimes are used; both is the default
   --only       of each suite only the cases whose name contains TEXT
+  --table      writes the tables to FILE as Markdown too
   --product    the runc-strict binary under trial; the environment's RUNC_STRICT is the default
   --bare-only  try only the bare runtimes: shows that each hole is really open";
 
@@ -28,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) suites: Vec<String>,
     pub(crate) runtimes: Vec<Kind>,
     pub(crate) only: Option<String>,
+    pub(crate) table: Option<PathBuf>,
     /// `None` means bare only.
     pub(crate) product: Option<PathBuf>,
 }
@@ -45,7 +48,8 @@ pub(crate) fn parse(words: &[String], product: Option<PathBuf>) -> Result<Reques
 }
 
 fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, String> {
-    let mut options = Options { suites: Vec::new(), runtimes: Kind::ALL.to_vec(), only: None, product };
+    let mut options =
+        Options { suites: Vec::new(), runtimes: Kind::ALL.to_vec(), only: None, table: None, product };
     let mut bare_only = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -53,6 +57,7 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
         match word.as_str() {
             "--runtime" => options.runtimes = runtimes(&value()?)?,
             "--only" => options.only = Some(value()?),
+            "--table" => options.table = Some(PathBuf::from(value()?)),
             "--product" => options.product = Some(PathBuf::from(value()?)),
             "--bare-only" => bare_only = true,
             flag if flag.starts_with('-') => return Err(format!("unknown flag \"{flag}\"")),
@@ -95,6 +100,7 @@ mod tests {
             suites: vec!["doors".to_owned()],
             runtimes: vec![Kind::Crun],
             only: None,
+            table: None,
             product: None,
         };
         assert_eq!(parse(&words("run doors --bare-only --runtime crun"), None), Ok(Request::Run(expected)));

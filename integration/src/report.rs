@@ -12,13 +12,14 @@ pub(crate) struct Report {
     failed: usize,
     skipped: usize,
     rows: Vec<Vec<String>>,
+    tables: String,
 }
 
 impl Report {
     pub(crate) fn new() -> Self {
         let colour =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour, passed: 0, failed: 0, skipped: 0, rows: Vec::new() }
+        Self { colour, passed: 0, failed: 0, skipped: 0, rows: Vec::new(), tables: String::new() }
     }
 
     /// Prints the line of one case and keeps its row.
@@ -52,7 +53,14 @@ impl Report {
     /// Prints the table of the suite that just ended.
     pub(crate) fn table(&mut self, suite: &Suite) {
         let rows = std::mem::take(&mut self.rows);
-        say(&format!("\n{}\n{}", suite.name, table(suite.headings, &rows)));
+        let text = format!("## {}: {}\n\n{}\n", suite.name, suite.about, table(suite.headings, &rows));
+        say(&format!("\n{text}"));
+        self.tables.push_str(&text);
+    }
+
+    /// All tables so far, as Markdown.
+    pub(crate) fn tables(&self) -> &str {
+        self.tables.trim_end()
     }
 
     /// Prints the tally; `true` says that nothing failed.

@@ -24,10 +24,12 @@ pub(crate) const SUITE: Suite = Suite {
     cases,
 };
 
+type Attempt = Box<dyn Fn(&Trial) -> Result<String>>;
+
 /// One broken thing. The function says in a few words how it ended, or fails.
 pub(crate) struct Input {
     name: String,
-    run: Box<dyn Fn(&Trial) -> Result<String>>,
+    run: Attempt,
 }
 
 impl Input {

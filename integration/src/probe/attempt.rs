@@ -147,6 +147,7 @@ fn failure(error: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -37,6 +37,7 @@ fn numbers(text: &str) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
