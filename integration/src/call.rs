@@ -97,9 +97,8 @@ impl<'a> Call<'a> {
         command.stdin(Stdio::from(File::open(&input)?)).stdout(make(&stdout)?).stderr(make(&stderr)?);
         let words: Vec<_> = self.arguments.iter().map(|word| word.to_string_lossy()).collect();
         let line = format!("{} {}", self.program.display(), words.join(" "));
-        let mut child = command.spawn().with_context(|| format!("start {line}"))?;
+        let mut child = self.room.spawn(&mut command).with_context(|| format!("start {line}"))?;
         let pid = child.id();
-        self.room.child_started(pid);
         let ended =
             sys::await_end(pid, self.limit.unwrap_or(LIMIT)).with_context(|| format!("wait for {line}"))?;
         if !ended {

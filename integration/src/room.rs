@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Room {
     runtimes: Vec<Runtime>,
     children: Mutex<BTreeSet<u32>>,
     hugetlb: Mutex<Option<Hugetlb>>,
+    /// Set before the sweep, under the lock of `children`.
+    closed: AtomicBool,
     swept: Mutex<bool>,
 }
 
@@ -47,6 +50,7 @@ impl Room {
             runtimes,
             children: Mutex::default(),
             hugetlb: Mutex::default(),
+            closed: AtomicBool::default(),
             swept: Mutex::default(),
         });
         for folder in ["trials", "xdg"] {
@@ -63,9 +67,30 @@ impl Room {
         self.dir.join(format!("root-{}", kind.name()))
     }
 
-    /// Remembers a child while it runs.
-    pub(crate) fn child_started(&self, pid: u32) {
-        locked(&self.children).insert(pid);
+    /// Starts a child and remembers it while it runs. Once the sweep has begun this never returns.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        let mut children = locked(&self.children);
+        if self.closed.load(Ordering::SeqCst) {
+            drop(children);
+            wait_for_the_end();
+        }
+        let child = command.spawn()?;
+        children.insert(child.id());
+        Ok(child)
+    }
+
+    /// Makes a folder below the room. Once the sweep has begun this never returns.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub(crate) fn make_folder(&self, path: &Path) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            wait_for_the_end();
+        }
+        fs::create_dir(path).with_context(|| format!("make {}", path.display()))
     }
 
     /// Forgets a child that was waited for.
@@ -89,8 +114,8 @@ impl Room {
         if std::mem::replace(&mut *swept, true) {
             return;
         }
-        for pid in locked(&self.children).iter() {
-            end_process(*pid);
+        for pid in self.close() {
+            end_process(pid);
         }
         for runtime in &self.runtimes {
             self.delete_containers(runtime);
@@ -109,9 +134,18 @@ impl Room {
         {
             complain(&format!("{error:#}"));
         }
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
-            complain(&format!("{} could not be removed: {error}", self.dir.display()));
+        // A thread that a signal overtook may still be filling the folder of one trial.
+        let removed = (0..100).any(|_| fs::remove_dir_all(&self.dir).is_ok() || !self.dir.exists());
+        if !removed {
+            complain(&format!("{} could not be removed", self.dir.display()));
         }
+    }
+
+    /// From now on no child starts; those that still run are returned.
+    fn close(&self) -> Vec<u32> {
+        let children = locked(&self.children);
+        self.closed.store(true, Ordering::SeqCst);
+        children.iter().copied().collect()
     }
 
     fn delete_containers(&self, runtime: &Runtime) {
@@ -191,6 +225,13 @@ fn sweep_on_signals() -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Sleeps until the process exits: the sweep is taking everything away, and nothing new may begin.
+fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// A lock whose content stays usable after another thread panicked: the sweep must not stop for that.

@@ -44,6 +44,12 @@ pub(super) fn inputs() -> Vec<Input> {
         altered("a group is 2^32 + 50000", |spec| {
             spec["process"]["user"]["additionalGids"] = json!([1000, (1u64 << 32) + 50000]);
         }),
+        altered("a group outside gidMappings", |spec| {
+            spec["linux"]["namespaces"] = json!([{"type": "user"}, {"type": "pid"}, {"type": "mount"}]);
+            spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+            spec["linux"]["gidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+            spec["process"]["user"]["additionalGids"] = json!([1000, 70000]);
+        }),
         altered("annotations are a list", |spec| spec["annotations"] = json!([])),
         altered("an annotation is a number", |spec| {
             spec["annotations"]["runc-strict/supplemental-groups"] = json!(5000);

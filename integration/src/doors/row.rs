@@ -38,6 +38,16 @@ impl Hole {
             Hole::WithCriu => runtime.restores,
         }
     }
+
+    /// Who has the hole, for the table.
+    fn owner(self) -> &'static str {
+        match self {
+            Hole::Everywhere => "every runtime",
+            Hole::Only(kind) => kind.name(),
+            Hole::NumericNames => "runc before 1.3",
+            Hole::WithCriu => "a runtime built with criu",
+        }
+    }
 }
 
 type Attack = Box<dyn Fn(&Trial) -> Result<Seen>>;
@@ -115,7 +125,7 @@ impl Row {
         let seen = (self.attack)(&trial)?;
         let told = match ((self.open)(&seen), self.hole.is_on(runtime)) {
             (Some(gain), true) => format!("open: {gain}"),
-            (None, false) => "no hole by nature".to_owned(),
+            (None, false) => format!("no hole: only {}", self.hole.owner()),
             (Some(gain), false) => bail!("the hole should not exist here, but is open: {gain}"),
             (None, true) => match seen {
                 Seen::Report(report) => bail!("the hole should be open, but the probe reports {report}"),

@@ -55,7 +55,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn new(lab: &'a Lab, runtime: &'a Runtime, road: Road, entry: Entry) -> Result<Self> {
         let id = lab.next_name();
         let dir = lab.room.dir.join("trials").join(&id);
-        fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
+        lab.room.make_folder(&dir)?;
         let program = match road {
             Road::Bare => runtime.path.clone(),
             Road::Product => lab.product.clone().context("no product is under trial")?,
