@@ -14,6 +14,7 @@ use crate::node::audit::Line;
 use crate::node::bundle::{self, ConfigFile};
 use crate::node::config::{Config, Restore};
 use crate::node::container::{self, Container};
+use crate::node::containerd;
 use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Version};
@@ -172,9 +173,10 @@ fn create(start: &Start, line: &mut Audited) -> Judged<Infallible> {
 
     let file = ConfigFile::of_bundle(&bundle)?;
     let document = file.document()?;
-    let subject = bundle::subject(&bundle, &key.id, &file, &document, &config, &version)?;
+    let mut subject = bundle::subject(&bundle, &key.id, &file, &document, &config, &version)?;
     line.pod = subject.pod.clone();
     line.before = subject.process.groups.clone();
+    containerd::complete(&mut subject, &config, &key.root, &key.id)?;
 
     let verdict = decide(&subject, &config.policy());
     line.take(&verdict);

@@ -9,21 +9,27 @@ use super::{fail, print};
 use crate::error::Result;
 use crate::node::bundle::{self, ConfigFile};
 use crate::node::config::Config;
-use crate::node::{runtime, version};
+use crate::node::{containerd, runtime, version};
+use crate::policy::subject::Declared;
 use crate::policy::{Origin, Ruling, Subject, Verdict, decide};
 
 pub(super) fn run(bundle: &Path, json: bool) -> u8 {
     match judge(bundle) {
-        Ok((subject, verdict)) => {
+        Ok((subject, verdict, unasked)) => {
             let denied = matches!(verdict, Verdict::Deny(_));
-            print(&if json { document(&subject, &verdict) } else { text(bundle, &subject, &verdict) });
+            let unasked = unasked.as_deref();
+            print(&match json {
+                true => document(&subject, &verdict, unasked),
+                false => text(bundle, &subject, &verdict, unasked),
+            });
             u8::from(denied)
         }
         Err(why) => fail(&why),
     }
 }
 
-fn judge(bundle: &Path) -> Result<(Subject, Verdict)> {
+/// The decision, and why the engine's own word isn't in it where it should be.
+fn judge(bundle: &Path) -> Result<(Subject, Verdict, Option<String>)> {
     let config = Config::load()?;
     let runtime = runtime::locate(&config.runtime)?;
     let bundle = std::path::absolute(bundle).map_err(crate::error::Error::io("resolve", bundle))?;
@@ -31,12 +37,16 @@ fn judge(bundle: &Path) -> Result<(Subject, Verdict)> {
     let document = file.document()?;
     let version = version::of(&runtime);
     let id = bundle.file_name().unwrap_or_default().to_string_lossy();
-    let subject = bundle::subject(&bundle, &id, &file, &document, &config, &version)?;
+    let mut subject = bundle::subject(&bundle, &id, &file, &document, &config, &version)?;
+    // containerd's bundles are at <state>/<namespace>/<id>. A create without an answer would be refused; what is
+    // only looked at, maybe as a copy on another machine, is judged by what is known.
+    let place = bundle.parent().unwrap_or(&bundle);
+    let unasked = containerd::complete(&mut subject, &config, place, &id).err().map(|why| why.to_string());
     let verdict = decide(&subject, &config.policy());
-    Ok((subject, verdict))
+    Ok((subject, verdict, unasked))
 }
 
-fn text(bundle: &Path, subject: &Subject, verdict: &Verdict) -> String {
+fn text(bundle: &Path, subject: &Subject, verdict: &Verdict, unasked: Option<&str>) -> String {
     let mut out = String::new();
     // Writing to a String can't fail.
     let _ = writeln!(out, "bundle    {}", bundle.display());
@@ -47,6 +57,17 @@ fn text(bundle: &Path, subject: &Subject, verdict: &Verdict) -> String {
     }
     let process = &subject.process;
     let _ = writeln!(out, "process   uid {}, gid {}", process.uid, process.gid);
+    match (&subject.declared, unasked) {
+        (Declared::Known { groups, primary }, _) => {
+            let what = if subject.sandbox { ", the pod's sandbox" } else { "" };
+            let primary = if *primary { "" } else { ", no primary gid" };
+            let _ = writeln!(out, "declared  groups {groups}{primary}{what}");
+        }
+        (Declared::Unknown, Some(why)) => {
+            let _ = writeln!(out, "declared  unknown, so create would be refused: {why}");
+        }
+        (Declared::Unknown, None) => {}
+    }
     let identity = match verdict {
         Verdict::Deny(reason) => {
             let _ = writeln!(out, "verdict   refused: {reason}");
@@ -94,7 +115,11 @@ fn origins(ruling: &Ruling) -> String {
     ruling.origins.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn document(subject: &Subject, verdict: &Verdict) -> String {
+fn document(subject: &Subject, verdict: &Verdict, unasked: Option<&str>) -> String {
+    let declared = match &subject.declared {
+        Declared::Known { groups, primary } => json!({ "groups": groups, "primary": primary }),
+        Declared::Unknown => json!(null),
+    };
     let (identity, reason) = match verdict {
         Verdict::Deny(reason) => (None, Some(reason.to_string())),
         other => (other.identity(), None),
@@ -106,6 +131,9 @@ fn document(subject: &Subject, verdict: &Verdict) -> String {
         "pod": subject.pod,
         "uid": subject.process.uid,
         "gid": subject.process.gid,
+        "sandbox": subject.sandbox,
+        "declared": declared,
+        "unasked": unasked,
         "before": subject.process.groups,
         "after": identity.map(|i| &i.groups),
         "level": identity.map(|i| i.level),

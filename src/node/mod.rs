@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod container;
+pub mod containerd;
 pub mod engine;
 pub mod file;
 pub mod folder;
