@@ -1,0 +1,183 @@
+//! What all cases of a run share: the room, the real runtimes, the product with its configurations, and containerd,
+//! which is started when a case first needs it.
+
+use std::cell::{Cell, OnceCell};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::containerd::Containerd;
+use crate::image;
+use crate::options::Options;
+use crate::report::{complain, printable, say};
+use crate::room::Room;
+
+/// A real runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Runc,
+    Crun,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 2] = [Kind::Runc, Kind::Crun];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Kind::Runc => "runc",
+            Kind::Crun => "crun",
+        }
+    }
+}
+
+/// How the product is configured behind a handler. A handler's name is this name and the runtime's.
+pub(crate) const CONFIGURATIONS: [(&str, &str); 5] = [
+    ("strict", ""),
+    ("sealed", "level = \"sealed\"\n"),
+    ("deny", "primary-gid = \"deny\"\n"),
+    (
+        "allow",
+        "\n[[namespace]]\nallow = [\"3000\"]\n\n[[namespace]]\nmatch = [\"other\"]\nallow = [\"50000\"]\n",
+    ),
+    ("missing", ""),
+];
+
+/// The bench of a run.
+pub(crate) struct Bench {
+    pub(crate) room: Arc<Room>,
+    pub(crate) product: PathBuf,
+    pub(crate) kinds: Vec<Kind>,
+    containerd: OnceCell<Containerd>,
+    counter: Cell<u32>,
+}
+
+impl Bench {
+    /// Prepares the room: configurations, handlers' programs, images.
+    ///
+    /// # Errors
+    /// When a program is missing or the folder can't be filled.
+    pub(crate) fn open(room: Arc<Room>, options: &Options) -> Result<Self> {
+        let product = options.product.canonicalize();
+        let product = product.with_context(|| format!("find the product {}", options.product.display()))?;
+        let busybox = find("busybox").context("install the package busybox-static")?;
+        image::write_both(&room.dir, &busybox)?;
+        let mut kinds = Vec::new();
+        for kind in &options.runtimes {
+            match find(kind.name()) {
+                Ok(path) => {
+                    say(&format!("note: {} is {}, {}", kind.name(), path.display(), version(&path)));
+                    kinds.push(*kind);
+                }
+                Err(why) => say(&format!("note: no case for {}: {why:#}", kind.name())),
+            }
+        }
+        ensure!(!kinds.is_empty(), "there is no runtime to try");
+        let bench = Self { room, product, kinds, containerd: OnceCell::new(), counter: Cell::new(0) };
+        for kind in &bench.kinds {
+            for (name, extra) in CONFIGURATIONS {
+                let socket = bench.room.dir.join(if name == "missing" { "nowhere.sock" } else { "c.sock" });
+                bench.write_handler(&format!("{name}-{}", kind.name()), *kind, &socket, extra)?;
+            }
+        }
+        Ok(bench)
+    }
+
+    /// A handler: a configuration, and a program that names it to the product.
+    fn write_handler(&self, name: &str, kind: Kind, socket: &Path, extra: &str) -> Result<()> {
+        let log = self.room.dir.join("audit.log");
+        let (tables, keys): (Vec<&str>, Vec<&str>) = match extra.split_once("\n[[") {
+            Some((keys, _)) => (vec![extra.get(keys.len()..).unwrap_or_default()], vec![keys]),
+            None => (Vec::new(), vec![extra]),
+        };
+        let text = format!(
+            "runtime = \"{}\"\nengine = \"containerd\"\n{}\n[containerd]\naddress = \"{}\"\n[audit]\npath = \"{}\"\n{}",
+            find(kind.name())?.display(),
+            keys.concat(),
+            socket.display(),
+            log.display(),
+            tables.concat(),
+        );
+        let config = self.room.dir.join(format!("{name}.toml"));
+        fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+        self.script(name, &config)?;
+        Ok(())
+    }
+
+    /// A program that calls the product with the configuration at `config`.
+    pub(crate) fn script(&self, name: &str, config: &Path) -> Result<PathBuf> {
+        let path = self.room.dir.join(name);
+        let text = format!(
+            "#!/bin/sh\nRUNC_STRICT_CONFIG={} exec {} \"$@\"\n",
+            config.display(),
+            self.product.display()
+        );
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("make it executable")?;
+        Ok(path)
+    }
+
+    /// containerd, which is started at the first call.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub(crate) fn containerd(&self) -> Result<&Containerd> {
+        if self.containerd.get().is_none() {
+            let started = Containerd::start(Arc::clone(&self.room), &self.kinds, &self.product)?;
+            let _ = self.containerd.set(started);
+        }
+        self.containerd.get().context("containerd was just started")
+    }
+
+    /// A number that no other case of this run has.
+    pub(crate) fn next(&self) -> u32 {
+        self.counter.set(self.counter.get() + 1);
+        self.counter.get()
+    }
+
+    /// Ends what was started, the polite way; what is left after that is swept.
+    pub(crate) fn close(&self) {
+        if let Some(containerd) = self.containerd.get()
+            && let Err(why) = containerd.close()
+        {
+            complain(&format!("containerd was not left as it should be: {why:#}"));
+        }
+    }
+}
+
+/// Looks a program up where an administrator's shell would.
+pub(crate) fn find(name: &str) -> Result<PathBuf> {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let path = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    path.with_context(|| format!("there is no program {name}"))
+}
+
+/// The first line of what `path --version` prints.
+pub(crate) fn version(path: &Path) -> String {
+    let output = Command::new(path).arg("--version").output();
+    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("of no version").to_owned()
+}
+
+/// Runs a program to its end and gives back its stdout.
+///
+/// # Errors
+/// When it fails, with what it said.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let done = command.output().with_context(|| format!("start {:?}", command.get_program()))?;
+    let text = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
+    if !done.status.success() {
+        let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+        bail!(
+            "{:?} {}: {} {}",
+            command.get_program(),
+            words.join(" "),
+            text(&done.stdout),
+            text(&done.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}

@@ -1,0 +1,273 @@
+//! A pod on the bench, built as the kubelet builds one: host network, a PID namespace per container, a log folder of
+//! its own. It goes away when the case ends, also when the case fails.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use k8s_cri::v1::{self as api, Int64Value, NamespaceMode, NamespaceOption};
+
+use crate::bench::Bench;
+use crate::cri::Cri;
+use crate::image;
+use crate::report::complain;
+use crate::room::Room;
+use crate::stream;
+use crate::watch::await_text;
+
+/// What a process in the container is asked to say of itself. `id` is what people run; the kernel's own line can't
+/// be wrong by a name in etc/group.
+pub(crate) const WHO: &str = "echo \"uid=$(id -u) gid=$(id -g) groups=$(id -G)\"; grep -E '^(Groups|NoNewPrivs):' /proc/self/status; echo ready";
+
+/// Who a container's process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Sorted.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) no_new_privileges: bool,
+}
+
+impl Who {
+    /// Reads the output of [`WHO`].
+    ///
+    /// # Errors
+    /// When it isn't that, or when `id` and the kernel don't agree.
+    pub(crate) fn read(text: &str) -> Result<Who> {
+        let broken = || format!("no identity in \"{text}\"");
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).with_context(broken);
+        let first = value("uid=")?;
+        let (uid, rest) = first.split_once(" gid=").with_context(broken)?;
+        let (gid, by_id) = rest.split_once(" groups=").with_context(broken)?;
+        let sorted = |list: &str| {
+            let mut gids: Vec<u32> = list.split_whitespace().filter_map(|gid| gid.parse().ok()).collect();
+            gids.sort_unstable();
+            gids.dedup();
+            gids
+        };
+        let groups = sorted(value("Groups:")?);
+        let gid = gid.parse().with_context(broken)?;
+        // id -G adds the primary gid whether or not it is in the list.
+        let mut with_primary = groups.clone();
+        if let Err(at) = with_primary.binary_search(&gid) {
+            with_primary.insert(at, gid);
+        }
+        anyhow::ensure!(sorted(by_id) == with_primary, "id and the kernel don't agree: \"{text}\"");
+        let no_new_privileges = value("NoNewPrivs:")?.trim() == "1";
+        Ok(Who { uid: uid.parse().with_context(broken)?, gid, groups, no_new_privileges })
+    }
+}
+
+/// What a container asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) user: Option<i64>,
+    pub(crate) user_name: Option<&'static str>,
+    pub(crate) group: Option<i64>,
+    pub(crate) groups: Vec<i64>,
+    pub(crate) privileged: bool,
+    pub(crate) readonly: bool,
+    pub(crate) stdin: bool,
+    /// A shell's words; after them it says who it is and waits.
+    pub(crate) ends: bool,
+}
+
+impl Wish {
+    /// alice, by number as kubelets send her, with these supplemental groups declared.
+    pub(crate) fn alice(groups: &[i64]) -> Wish {
+        Wish { user: Some(1000), groups: groups.to_vec(), ..Wish::default() }
+    }
+}
+
+/// A pod.
+pub(crate) struct Pod {
+    cri: Cri,
+    pub(crate) id: String,
+    config: api::PodSandboxConfig,
+    logs: PathBuf,
+}
+
+impl Pod {
+    /// Starts a pod under `handler`, with the annotations.
+    ///
+    /// # Errors
+    /// The CRI's.
+    pub(crate) fn run(
+        bench: &Bench,
+        handler: &str,
+        annotations: &[(&str, &str)],
+        wish: &Wish,
+    ) -> Result<Pod> {
+        Pod::run_numbered(
+            bench.containerd()?.cri.clone(),
+            &bench.room,
+            bench.next(),
+            handler,
+            annotations,
+            wish,
+        )
+    }
+
+    /// As [`Pod::run`], from any thread.
+    pub(crate) fn run_numbered(
+        cri: Cri,
+        room: &Room,
+        number: u32,
+        handler: &str,
+        annotations: &[(&str, &str)],
+        wish: &Wish,
+    ) -> Result<Pod> {
+        let logs = room.dir.join(format!("logs-{number}"));
+        std::fs::create_dir_all(&logs).context("make the pod's log folder")?;
+        let security = api::LinuxSandboxSecurityContext {
+            namespace_options: Some(namespaces()),
+            run_as_user: wish.user.map(int),
+            run_as_group: wish.group.map(int),
+            supplemental_groups: wish.groups.clone(),
+            privileged: wish.privileged,
+            ..Default::default()
+        };
+        let config = api::PodSandboxConfig {
+            metadata: Some(api::PodSandboxMetadata {
+                name: format!("pod-{number}"),
+                uid: format!("00000000-0000-4000-8000-{number:012}"),
+                namespace: "default".to_owned(),
+                attempt: 0,
+            }),
+            hostname: "bench".to_owned(),
+            log_directory: logs.display().to_string(),
+            annotations: owned(annotations),
+            linux: Some(api::LinuxPodSandboxConfig {
+                cgroup_parent: Room::cgroup_parent(),
+                security_context: Some(security),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let id = cri.run_pod(&config, handler)?;
+        Ok(Pod { cri, id, config, logs })
+    }
+
+    /// The annotations that the next container's creation carries: the kubelet reads them anew each time.
+    pub(crate) fn annotate(&mut self, annotations: &[(&str, &str)]) {
+        self.config.annotations = owned(annotations);
+    }
+
+    /// Creates and starts a container. Its own output begins with who it is.
+    ///
+    /// # Errors
+    /// The CRI's; the container is then removed by the pod.
+    pub(crate) fn container(&self, name: &str, wish: &Wish) -> Result<Container<'_>> {
+        let wait = if wish.ends { "" } else { "; trap 'exit 0' TERM; " };
+        let rest = match (wish.ends, wish.stdin) {
+            (true, _) => "",
+            (false, true) => "while read line; do echo \"got $line\"; done",
+            (false, false) => "sleep 2147483647 & wait",
+        };
+        let security = api::LinuxContainerSecurityContext {
+            namespace_options: Some(namespaces()),
+            run_as_user: wish.user.map(int),
+            run_as_group: wish.group.map(int),
+            run_as_username: wish.user_name.unwrap_or_default().to_owned(),
+            supplemental_groups: wish.groups.clone(),
+            privileged: wish.privileged,
+            readonly_rootfs: wish.readonly,
+            ..Default::default()
+        };
+        let config = api::ContainerConfig {
+            metadata: Some(api::ContainerMetadata { name: name.to_owned(), attempt: 0 }),
+            image: Some(api::ImageSpec { image: image::GROUPS.to_owned(), ..Default::default() }),
+            command: vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{WHO}{wait}{rest}")],
+            log_path: format!("{name}.log"),
+            stdin: wish.stdin,
+            linux: Some(api::LinuxContainerConfig {
+                resources: Some(api::LinuxContainerResources { cpu_shares: 100, ..Default::default() }),
+                security_context: Some(security),
+            }),
+            ..Default::default()
+        };
+        let id = self.cri.create(&self.id, &config, &self.config)?;
+        self.cri.start(&id)?;
+        Ok(Container { pod: self, id, log: self.logs.join(format!("{name}.log")) })
+    }
+
+    /// Stops and removes the pod, and says what went wrong with that.
+    pub(crate) fn remove(mut self) -> Result<()> {
+        let id = std::mem::take(&mut self.id);
+        self.cri.remove_pod(&id)
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        if !self.id.is_empty()
+            && let Err(why) = self.cri.remove_pod(&self.id)
+        {
+            complain(&format!("pod {} could not be removed: {why:#}", self.id));
+        }
+    }
+}
+
+/// A container that runs.
+pub(crate) struct Container<'p> {
+    pod: &'p Pod,
+    pub(crate) id: String,
+    log: PathBuf,
+}
+
+impl Container<'_> {
+    /// Who the container's first process says that it is, in its log.
+    pub(crate) fn by_log(&self) -> Result<Who> {
+        await_text(&self.log, |text| {
+            // TIME STREAM F|P TEXT
+            let words = |line: &str| line.splitn(4, ' ').nth(3).map(str::to_owned);
+            let said: Vec<String> = text.lines().filter_map(words).collect();
+            said.iter().any(|line| line == "ready").then(|| Who::read(&said.join("\n")))
+        })?
+    }
+
+    /// Who a probe is.
+    pub(crate) fn by_exec_sync(&self) -> Result<Who> {
+        let (code, text) = self.pod.cri.exec_sync(&self.id, &["/bin/sh", "-c", WHO])?;
+        anyhow::ensure!(code == 0, "ExecSync ended with {code}: \"{text}\"");
+        Who::read(&text)
+    }
+
+    /// Who somebody's shell is.
+    pub(crate) fn by_streaming_exec(&self) -> Result<Who> {
+        let url = self.pod.cri.exec(&self.id, &["/bin/sh", "-c", WHO])?;
+        Who::read(&stream::exec(&url)?)
+    }
+
+    /// By all three roads, which have to agree.
+    pub(crate) fn who(&self) -> Result<Who> {
+        let log = self.by_log().context("log")?;
+        let probe = self.by_exec_sync().context("ExecSync")?;
+        let shell = self.by_streaming_exec().context("streaming exec")?;
+        anyhow::ensure!(log == probe, "the log says {log:?}, ExecSync says {probe:?}");
+        anyhow::ensure!(log == shell, "the log says {log:?}, streaming exec says {shell:?}");
+        Ok(log)
+    }
+
+    /// Stops and removes it.
+    pub(crate) fn remove(self) -> Result<()> {
+        self.pod.cri.stop(&self.id)?;
+        self.pod.cri.remove(&self.id)
+    }
+}
+
+fn namespaces() -> NamespaceOption {
+    NamespaceOption {
+        network: NamespaceMode::Node.into(),
+        pid: NamespaceMode::Container.into(),
+        ..Default::default()
+    }
+}
+
+fn int(value: i64) -> Int64Value {
+    Int64Value { value }
+}
+
+fn owned(annotations: &[(&str, &str)]) -> std::collections::HashMap<String, String> {
+    annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
