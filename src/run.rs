@@ -19,7 +19,7 @@ use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Version};
 use crate::node::{clock, file, log as road, memory, runtime, state};
-use crate::policy::subject::{Process, Runtime as Lookup};
+use crate::policy::subject::{Declared, Process, Runtime as Lookup};
 use crate::policy::{Edits, Reason, Verdict, decide, decide_exec};
 use crate::spec::{ProcessObject, Splice, Value};
 
@@ -201,6 +201,7 @@ fn create(start: &Start, line: &mut Audited) -> Judged<Infallible> {
         engine: config.engine.name().to_owned(),
         pod: subject.pod,
         before: subject.process.groups,
+        declared: matches!(subject.declared, Declared::Known { .. }),
         identity,
         bond: None,
     };

@@ -1,4 +1,4 @@
-//! The image's etc/group, read as if the image's root were the root of the file system.
+//! The image's etc/group and etc/passwd, read as if the image's root were the root of the file system.
 //!
 //! Whoever writes the image writes this path too: it may be a link that leads out, a device, a FIFO, or a file of
 //! ten gigabytes. openat2(2) with RESOLVE_IN_ROOT keeps links inside; the file is first opened with O_PATH, which
@@ -52,10 +52,15 @@ impl Root {
             Err(Errno::ENOENT) => return GroupFile::Absent,
             Err(why) => return GroupFile::Unusable(format!("etc/group can't be opened: {}", why.desc())),
         };
-        match read(&found) {
+        match read(&found, "etc/group") {
             Ok(text) => GroupFile::Text(text),
             Err(why) => GroupFile::Unusable(why),
         }
+    }
+
+    /// Reads etc/passwd, which only gives names to show; none where that isn't possible.
+    pub fn passwd_file(&self) -> Option<Vec<u8>> {
+        read(&self.resolve("etc/passwd").ok()?, "etc/passwd").ok()
     }
 
     /// Where `path` leads inside the root, after all links; none where it doesn't exist.
@@ -82,14 +87,14 @@ impl Root {
 }
 
 /// Reads a file that was opened with O_PATH.
-fn read(found: &OwnedFd) -> Result<Vec<u8>, String> {
-    let why = |e: io::Error| format!("etc/group can't be read: {e}");
+fn read(found: &OwnedFd, name: &str) -> Result<Vec<u8>, String> {
+    let why = |e: io::Error| format!("{name} can't be read: {e}");
     let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
     let kind = File::from(found.try_clone().map_err(why)?).metadata().map_err(why)?;
     if !kind.is_file() {
-        return Err("etc/group is no regular file".to_owned());
+        return Err(format!("{name} is no regular file"));
     }
     let file = File::open(&place).map_err(why)?;
     file::read_whole(&file, &place, LIMIT)
-        .map_err(|_| format!("etc/group is larger than {LIMIT} bytes or unreadable"))
+        .map_err(|_| format!("{name} is larger than {LIMIT} bytes or unreadable"))
 }

@@ -9,9 +9,9 @@
 //!   folder; from then on one stat(2) tells that it is the same container.
 //! - delete forgets it. What a foreground run or a crash left behind is collected by a later create.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -100,6 +100,9 @@ pub struct Record {
     pub pod: Pod,
     /// The supplementary groups that the engine asked for.
     pub before: Vec<u32>,
+    /// Whether it was known what the pod declares; the rulings then name all of it.
+    #[serde(default)]
+    pub declared: bool,
     /// Who the container is.
     pub identity: Identity,
     /// What the first exec found.
@@ -143,13 +146,35 @@ pub fn write(key: &Key, record: &Record) -> Result<()> {
     save(&path, record)
 }
 
-/// Reads the record of a container, if there is one and it is this container's.
+/// Reads the record of a container, if there is one and it is this container's, and binds it to the container.
 ///
 /// # Errors
 /// A sentence that says why there is none to go by.
 pub fn read(key: &Key) -> std::result::Result<Record, String> {
+    let record = stored(key).map_err(|why| why.to_string())?;
+    if record.bond.is_some() {
+        return checked(key, record);
+    }
+    let record = checked(key, record)?;
+    // Without the bond the next exec looks once more; that is all.
+    let _ = key.path().and_then(|path| save(&path, &record));
+    Ok(record)
+}
+
+/// What stands in the file of a record, whether or not it is of the container that has this id now.
+///
+/// # Errors
+/// That there is none, or that it can't be read.
+pub fn stored(key: &Key) -> Result<Record> {
+    load(&key.path()?)
+}
+
+/// `record`, if it is of the container that has the key now, with its bond filled in; nothing is written.
+///
+/// # Errors
+/// A sentence that says why it isn't.
+pub fn checked(key: &Key, mut record: Record) -> std::result::Result<Record, String> {
     let path = key.path().map_err(|why| why.to_string())?;
-    let mut record = load(&path).map_err(|why| why.to_string())?;
     let now = FolderKey::of(&key.state);
     match (record.bond, now) {
         (Some(bond), Some(now)) if bond.folder == now => return Ok(record),
@@ -161,9 +186,33 @@ pub fn read(key: &Key) -> std::result::Result<Record, String> {
         return Err(format!("{} is of another container", show(&path)));
     }
     record.bond = now.map(|folder| Bond { folder, init: state.init });
-    // Without the bond the next exec looks once more; that is all.
-    let _ = save(&path, &record);
     Ok(record)
+}
+
+/// The keys of all records, in the order of runtime root and id.
+///
+/// # Errors
+/// That our folder can't be read; where there is none, there is no record.
+pub fn all() -> Result<Vec<Key>> {
+    let mut keys = Vec::new();
+    for (root, folder) in decoded_entries(&folder::path()?.join(CONTAINERS))? {
+        for (id, _) in decoded_entries(&folder)? {
+            keys.extend(Key::new(PathBuf::from(&root), &id));
+        }
+    }
+    keys.sort_by(|a, b| (&a.root, &a.id).cmp(&(&b.root, &b.id)));
+    Ok(keys)
+}
+
+/// What the names in one of our folders stand for, with their paths; names with a leading dot are ours.
+fn decoded_entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io("read the folder", folder))?,
+    };
+    let named = entries.flatten().map(|entry| (entry.file_name(), entry.path()));
+    let visible = named.filter(|(name, _)| !name.as_bytes().starts_with(b"."));
+    Ok(visible.filter_map(|(name, path)| Some((OsString::from_vec(decode(name.as_bytes())?), path))).collect())
 }
 
 /// Forgets a container, and removes what killed processes left in its bundle.
