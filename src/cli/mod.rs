@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod colour;
 mod explain;
+mod selection;
 mod version;
+mod whoami;
 
 /// The command line of our own sub-commands.
 #[derive(Debug, Parser)]
@@ -35,6 +38,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show who the processes of a container are now, and where they differ from the record
+    Whoami(whoami::Arguments),
     /// Show our version, and the real runtime's
     Version {
         /// Print one JSON document
@@ -56,6 +61,7 @@ pub fn run(words: &[OsString]) -> u8 {
     };
     match cli.command {
         Command::Explain { bundle, json } => explain::run(&bundle, json),
+        Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Version { json } => version::run(json),
     }
 }

@@ -10,8 +10,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::process::ProcessKey;
 use super::proc_status::ProcStatus;
+use super::process::ProcessKey;
 use crate::error::{Error, Result};
 
 /// All processes of the machine at one moment, and where cgroups are mounted.

@@ -13,6 +13,7 @@ pub mod image;
 pub mod log;
 pub mod members;
 pub mod memory;
+pub mod names;
 pub mod proc_status;
 pub mod process;
 pub mod record;

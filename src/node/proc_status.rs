@@ -38,12 +38,7 @@ impl Ids {
     /// The four, each translated.
     #[must_use]
     pub fn map(self, to: impl Fn(u32) -> u32) -> Ids {
-        Ids {
-            real: to(self.real),
-            effective: to(self.effective),
-            saved: to(self.saved),
-            fs: to(self.fs),
-        }
+        Ids { real: to(self.real), effective: to(self.effective), saved: to(self.saved), fs: to(self.fs) }
     }
 }
 
@@ -121,7 +116,8 @@ impl ProcStatus {
         let tids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
         let others = tids.filter(|tid| *tid != pid);
         let read = |tid| Some((tid, ProcStatus::read(&format!("/proc/{pid}/task/{tid}/status"))?));
-        let mut deviant: Vec<_> = others.filter_map(read).filter(|(_, s)| !s.same_credentials(main)).collect();
+        let mut deviant: Vec<_> =
+            others.filter_map(read).filter(|(_, s)| !s.same_credentials(main)).collect();
         deviant.sort_by_key(|(tid, _)| *tid);
         deviant
     }

@@ -212,7 +212,9 @@ fn decoded_entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>> {
     };
     let named = entries.flatten().map(|entry| (entry.file_name(), entry.path()));
     let visible = named.filter(|(name, _)| !name.as_bytes().starts_with(b"."));
-    Ok(visible.filter_map(|(name, path)| Some((OsString::from_vec(decode(name.as_bytes())?), path))).collect())
+    Ok(visible
+        .filter_map(|(name, path)| Some((OsString::from_vec(decode(name.as_bytes())?), path)))
+        .collect())
 }
 
 /// Forgets a container, and removes what killed processes left in its bundle.
