@@ -2,7 +2,6 @@
 //! completions come from that.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -30,14 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show who a bundle's container would be, and why; changes nothing
-    Explain {
-        /// The bundle: a folder with a config.json
-        bundle: PathBuf,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show who a bundle's container would be, or who a container is, and why; changes nothing
+    Explain(explain::Arguments),
     /// Show who the processes of a container are now, and where they differ from the record
     Whoami(whoami::Arguments),
     /// Show our version, and the real runtime's
@@ -60,7 +53,7 @@ pub fn run(words: &[OsString]) -> u8 {
         }
     };
     match cli.command {
-        Command::Explain { bundle, json } => explain::run(&bundle, json),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Version { json } => version::run(json),
     }

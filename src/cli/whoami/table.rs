@@ -64,7 +64,7 @@ impl<W: Write> Report for Table<W> {
         }
         writeln!(
             self.out,
-            "{:>9}  {:<16} {:<16} {:<16} {:<12} {:<24} GROUPS",
+            "{:>9}  {:<16} {:<16} {:<16} {:<12} {:<31} GROUPS",
             "PID", "PROGRAM", "UID", "GID", "NO_NEW_PRIVS", "CAN CHANGE IDS"
         )
     }
@@ -89,7 +89,7 @@ impl<W: Write> Report for Table<W> {
         let groups = list(&status.groups, |id| named(id, names.group(id)));
         let no_new = if status.no_new_privileges { "on" } else { "off" };
         let can = can_change(row);
-        writeln!(self.out, "{pid:>9}  {program:<16} {uid:<16} {gid:<16} {no_new:<12} {can:<24} {groups}")?;
+        writeln!(self.out, "{pid:>9}  {program:<16} {uid:<16} {gid:<16} {no_new:<12} {can:<31} {groups}")?;
         for drift in row.drift.iter().take(SHOWN) {
             let line = self.palette.paint(Colour::Red, &format!("drift: {}", drift.sentence()));
             writeln!(self.out, "{:>9}  {line}", "")?;
