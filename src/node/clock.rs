@@ -9,7 +9,8 @@ pub fn now() -> String {
     format(since.as_secs(), since.subsec_micros())
 }
 
-fn format(seconds: u64, micros: u32) -> String {
+/// A time since 1970, in the same form.
+pub fn format(seconds: u64, micros: u32) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
