@@ -88,7 +88,7 @@ impl Line {
         text.push(b'\n');
         let open = || {
             // Never wait: a FIFO without a reader is an error and not a stop.
-            let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
             OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)
         };
         let opened = open().or_else(|why| match path.parent() {

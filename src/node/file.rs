@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub fn open_regular(path: &Path) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(Error::io("open", path))?;
     let kind = file.metadata().map_err(Error::io("stat", path))?;

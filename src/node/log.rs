@@ -68,7 +68,7 @@ impl Sink {
             true => format!("{{\"level\":\"error\",\"msg\":{message},\"time\":\"{time}\"}}\n"),
             false => format!("time=\"{time}\" level=error msg={message}\n"),
         };
-        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let opened = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path);
         if let Ok(mut file) = opened {
             // stderr says the same.
