@@ -4,6 +4,7 @@
 //! Where to read what:
 //!
 //! - [`run`]: the whole program as one sentence, from top to bottom;
+//! - [`outcome`]: the road of a refusal to the user and into the audit log;
 //! - [`argv`]: the runtimes' command-line grammar, as a table;
 //! - [`policy`]: where a gid is judged; pure. [`policy::decide`] gives a [`policy::Verdict`], the one value that is
 //!   applied, recorded, printed, audited and tested;
@@ -16,6 +17,7 @@ pub mod argv;
 pub mod cli;
 pub mod error;
 pub mod node;
+pub mod outcome;
 pub mod policy;
 pub mod quote;
 pub mod resize;

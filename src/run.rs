@@ -4,13 +4,11 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::argv::grammar::Verb;
 use crate::argv::{self, Exec, Globals, Invocation, ProcessSource, Start, Target};
 use crate::cli;
 use crate::error::{Error, Result};
-use crate::node::audit::Line;
 use crate::node::bundle::{self, ConfigFile};
 use crate::node::config::{Config, Restore};
 use crate::node::container::{self, Container};
@@ -19,6 +17,7 @@ use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Version};
 use crate::node::{clock, file, log as road, memory, runtime, state};
+use crate::outcome::{Account, Judged, Stop, judged};
 use crate::policy::subject::{Declared, Process, Runtime as Lookup};
 use crate::policy::{Edits, Reason, Verdict, decide, decide_exec};
 use crate::spec::{ProcessObject, Splice, Value};
@@ -34,16 +33,16 @@ pub fn run(words: &[OsString]) -> u8 {
             pass(words)
         }
         Ok(Invocation::Start(start)) => {
-            judged(start.verb, &start.globals, &start.id, |line| create(&start, line))
+            judged(start.verb, &start.globals, &start.id, |account| create(&start, account))
         }
-        Ok(Invocation::Exec(exec)) => judged(Verb::Exec, &exec.globals, &exec.id, |line| enter(&exec, line)),
+        Ok(Invocation::Exec(exec)) => {
+            judged(Verb::Exec, &exec.globals, &exec.id, |account| enter(&exec, account))
+        }
         Ok(Invocation::Restore(start)) => {
-            judged(start.verb, &start.globals, &start.id, |line| restore(&start, line))
+            judged(start.verb, &start.globals, &start.id, |account| restore(&start, account))
         }
-        Err(refused) => judged(refused.verb, &refused.globals, OsStr::new(""), |line| {
-            line.verdict = "deny".to_owned();
-            line.reason = Some(refused.message.clone());
-            Err(Stop::Error(Error::Other(refused.message.clone())))
+        Err(refused) => judged(refused.verb, &refused.globals, OsStr::new(""), |_| {
+            Err(Stop::Words(refused.message.clone()))
         }),
     }
 }
@@ -64,129 +63,28 @@ fn forget(target: &Target) {
     }
 }
 
-/// Why a container or a process doesn't start.
-enum Stop {
-    /// It would not.
-    Refused(Reason),
-    /// It could not.
-    Error(Error),
-}
-
-/// The result of something that may be refused.
-type Judged<T> = std::result::Result<T, Stop>;
-
-impl From<Error> for Stop {
-    fn from(why: Error) -> Stop {
-        Stop::Error(why)
-    }
-}
-
-/// A line of the audit log that is being written, and where it goes.
-struct Audited {
-    line: Line,
-    since: Instant,
-    config: Option<Config>,
-}
-
-impl std::ops::Deref for Audited {
-    type Target = Line;
-    fn deref(&self) -> &Line {
-        &self.line
-    }
-}
-
-impl std::ops::DerefMut for Audited {
-    fn deref_mut(&mut self) -> &mut Line {
-        &mut self.line
-    }
-}
-
-impl Audited {
-    /// Writes the line. A log that can't be written stops nothing.
-    fn write(&self) -> Result<()> {
-        let path = self
-            .config
-            .as_ref()
-            .map(|c| c.audit.path.clone())
-            .unwrap_or_else(|| Config::default().audit.path);
-        self.line.clone().append(&path, self.since)
-    }
-
-    fn take(&mut self, verdict: &Verdict) {
-        self.line.verdict = verdict.name().to_owned();
-        if let Some(identity) = verdict.identity() {
-            self.line.uid = Some(identity.uid);
-            self.line.gid = Some(identity.gid.get());
-            self.line.after = identity.groups.clone();
-            self.line.level = Some(identity.level.to_string());
-            self.line.rulings = identity.rulings.clone();
-            self.line.findings = identity.findings.clone();
-        }
-    }
-}
-
-/// Runs one of the four commands that start a process, and takes what stops it to the user: the runtime's log,
-/// stderr, the audit log and the exit code.
-fn judged(
-    verb: Verb,
-    globals: &Globals,
-    id: &OsStr,
-    act: impl FnOnce(&mut Audited) -> Judged<Infallible>,
-) -> u8 {
-    let since = Instant::now();
-    road::install(globals);
-    file::reserve_standard_descriptors();
-    let id = id.to_string_lossy();
-    let mut line = Audited { line: Line::new(verb.word(), &id, ""), since, config: None };
-    let Err(stop) = act(&mut line);
-    let sentence = match stop {
-        Stop::Refused(reason) => {
-            line.verdict = "deny".to_owned();
-            line.reason = Some(reason.to_string());
-            format!("{} of container \"{id}\" refused: {reason}", verb.word())
-        }
-        Stop::Error(why) => {
-            if line.verdict != "deny" {
-                line.verdict = "error".to_owned();
-                line.reason = Some(why.to_string());
-            }
-            match id.is_empty() {
-                true => format!("{}: {why}", verb.word()),
-                false => format!("{} of container \"{id}\": {why}", verb.word()),
-            }
-        }
-    };
-    log::error!("{sentence}");
-    // The user has just been told something worse.
-    let _ = line.write();
-    verb.refusal_code()
-}
-
 /// create, run: judge the bundle, write the judgement into it, and remember it for every exec.
-fn create(start: &Start, line: &mut Audited) -> Judged<Infallible> {
-    let (config, runtime, version) = setting(line)?;
+fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
+    let (config, runtime, version) = setting(account)?;
     let root = state::root(start.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &start.id)?;
-    line.root = key.root.display().to_string();
+    account.root = key.root.display().to_string();
     let bundle = start.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
     let bundle = std::path::absolute(&bundle).map_err(Error::io("resolve", &bundle))?;
 
     let file = ConfigFile::of_bundle(&bundle)?;
     let document = file.document()?;
     let mut subject = bundle::subject(&bundle, &key.id, &file, &document, &config, &version)?;
-    line.pod = subject.pod.clone();
-    line.before = subject.process.groups.clone();
+    account.pod = subject.pod.clone();
+    account.before = subject.process.groups.clone();
     containerd::complete(&mut subject, &config, &key.root, &key.id)?;
 
     let verdict = decide(&subject, &config.policy());
-    line.take(&verdict);
-    let identity = match verdict {
+    account.judged(&verdict);
+    let (identity, edits) = match verdict {
         Verdict::Deny(reason) => return Err(Stop::Refused(reason)),
-        Verdict::Keep(identity) => identity,
-        Verdict::Change(change) => {
-            file.rewrite(&document, &change.edits)?;
-            change.identity
-        }
+        Verdict::Keep(identity) => (identity, None),
+        Verdict::Change(change) => (change.identity, Some(change.edits)),
     };
     record::sweep(&key.root);
     let record = Record {
@@ -205,20 +103,26 @@ fn create(start: &Start, line: &mut Audited) -> Judged<Infallible> {
         identity,
         bond: None,
     };
-    record::write(&key, &record)?;
-    runtime::remember(&runtime);
-    if let Err(why) = line.write() {
-        log::warn!("{why}; the container starts all the same");
-    }
-    let Err(why) = runtime::become_it(&runtime, &start.words(bundle.as_os_str()));
-    // Nothing was started: the bundle and the record are what they were.
+    // The record comes first: it tells a later delete in which bundle a killed process left a temporary file.
+    let remembered = record::write(&key, &record)?;
+    let started = edits.map_or(Ok(()), |edits| file.rewrite(&document, &edits)).and_then(|()| {
+        runtime::remember(&runtime);
+        if let Err(why) = account.write() {
+            log::warn!("{why}; the container starts all the same");
+        }
+        runtime::become_it(&runtime, &start.words(bundle.as_os_str()))
+    });
+    // Nothing was started: the bundle and the record become what they were.
+    let Err(why) = started;
     file.restore()?;
-    record::forget(&key);
+    if remembered {
+        record::forget(&key);
+    }
     Err(why.into())
 }
 
 /// exec: give the process what the container's init got.
-fn enter(exec: &Exec, line: &mut Audited) -> Judged<Infallible> {
+fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
     // With a record nothing but the runtime is taken from the configuration: a slip in it stops no probe.
     let loaded = Config::load();
     let word = match &loaded {
@@ -229,26 +133,26 @@ fn enter(exec: &Exec, line: &mut Audited) -> Judged<Infallible> {
     let version = version::of(&runtime);
     let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &exec.id)?;
-    line.root = key.root.display().to_string();
-    line.runtime = version.name();
-    line.config = loaded.as_ref().ok().cloned();
+    account.root = key.root.display().to_string();
+    account.runtime = version.name();
+    account.config = loaded.as_ref().ok().cloned();
 
     let (container, init) = match record::read(&key) {
         Ok(record) => {
-            line.engine = record.engine;
+            account.engine = record.engine;
             let init = record.bond.map(|bond| bond.init);
             (Container { identity: record.identity, pod: record.pod }, init)
         }
         Err(no_record) => {
             let config = loaded?;
-            line.engine = config.engine.name().to_owned();
+            account.engine = config.engine.name().to_owned();
             match container::judge_anew(&key, &no_record, &config, &version)? {
                 Ok(container) => (container, None),
                 Err(reason) => return Err(Stop::Refused(reason)),
             }
         }
     };
-    line.pod = container.pod.clone();
+    account.pod = container.pod.clone();
     let state = || state::State::read(&key.root, &exec.id);
     let lookup = container::lookup_at_exec(&version, || init.or_else(|| state().ok().map(|s| s.init)));
 
@@ -264,7 +168,7 @@ fn enter(exec: &Exec, line: &mut Audited) -> Judged<Infallible> {
     };
     let object = ProcessObject::read(Value::whole(&text), "the document");
     let object = object.map_err(Error::content(path.map_or_else(|| Path::new("config.json"), Path::new)))?;
-    let edits = judge_exec(&object.process, &container, &lookup, line)?;
+    let edits = judge_exec(&object.process, &container, &lookup, account)?;
     let words = match path.filter(|_| edits.is_empty()) {
         Some(path) => exec.words(path),
         None => {
@@ -274,7 +178,7 @@ fn enter(exec: &Exec, line: &mut Audited) -> Judged<Infallible> {
         }
     };
     // A log that can't be written is told at create; a probe runs every few seconds.
-    let _ = line.write();
+    let _ = account.write();
     Ok(runtime::become_it(&runtime, &words)?)
 }
 
@@ -282,12 +186,12 @@ fn judge_exec(
     process: &Process,
     container: &Container,
     lookup: &Lookup,
-    line: &mut Audited,
+    account: &mut Account,
 ) -> Judged<Edits> {
-    line.before = process.groups.clone();
+    account.before = process.groups.clone();
     let config = crate::node::config::path().display().to_string();
     let verdict = decide_exec(process, &container.identity, lookup, &config);
-    line.take(&verdict);
+    account.judged(&verdict);
     match verdict {
         Verdict::Deny(reason) => Err(Stop::Refused(reason)),
         Verdict::Keep(_) => Ok(Edits::default()),
@@ -303,27 +207,27 @@ fn first_free_descriptor(exec: &Exec) -> i32 {
 }
 
 /// restore: the process's groups come from the checkpoint image, where nobody can judge them.
-fn restore(start: &Start, line: &mut Audited) -> Judged<Infallible> {
-    let (config, runtime, _) = setting(line)?;
+fn restore(start: &Start, account: &mut Account) -> Judged<Infallible> {
+    let (config, runtime, _) = setting(account)?;
     if config.restore == Restore::Deny {
         return Err(Stop::Refused(Reason::Restore { config: config.path.display().to_string() }));
     }
-    line.verdict = "keep".to_owned();
+    account.verdict = "keep".to_owned();
     let bundle = start.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
     let bundle = std::path::absolute(&bundle).map_err(Error::io("resolve", &bundle))?;
-    if let Err(why) = line.write() {
+    if let Err(why) = account.write() {
         log::warn!("{why}; the container is restored all the same");
     }
     Ok(runtime::become_it(&runtime, &start.words(bundle.as_os_str()))?)
 }
 
 /// What create and restore go by: the configuration, the real runtime and its version.
-fn setting(line: &mut Audited) -> Result<(Config, PathBuf, Version)> {
+fn setting(account: &mut Account) -> Result<(Config, PathBuf, Version)> {
     let config = Config::load()?;
-    line.engine = config.engine.name().to_owned();
-    line.config = Some(config.clone());
+    account.engine = config.engine.name().to_owned();
+    account.config = Some(config.clone());
     let runtime = runtime::locate(&config.runtime)?;
     let version = version::of(&runtime);
-    line.runtime = version.name();
+    account.runtime = version.name();
     Ok((config, runtime, version))
 }

@@ -164,6 +164,9 @@ impl Config {
                 config.engine.name()
             ));
         }
+        if config.check_before_update {
+            return Err("check-before-update = true isn't built yet; set it to false".to_owned());
+        }
         if runtime_word(text).unwrap_or(RUNTIME) != config.runtime {
             return Err(
                 "write runtime = \"...\" on a line of its own above the first table, without escapes: kill and delete read it alone"

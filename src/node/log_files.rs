@@ -98,7 +98,10 @@ pub fn open(path: &Path) -> Result<LogFiles> {
             return Ok(found);
         }
     }
-    Err(Error::Content { path: path.to_path_buf(), why: "is being rotated without end; try again".to_owned() })
+    Err(Error::Content {
+        path: path.to_path_buf(),
+        why: "is being rotated without end; try again".to_owned(),
+    })
 }
 
 /// Which file has this name now.
@@ -218,7 +221,13 @@ mod tests {
             ["x.log.10.gz", "x.log.2.gz", "x.log.1", "x.log"]
         );
         assert_eq!(
-            listed(&["x.log", "x.log-20261122", "x.log-20261101.gz", "x-20251231.log.gz", "x.log-20261122-14"]),
+            listed(&[
+                "x.log",
+                "x.log-20261122",
+                "x.log-20261101.gz",
+                "x-20251231.log.gz",
+                "x.log-20261122-14"
+            ]),
             ["x-20251231.log.gz", "x.log-20261101.gz", "x.log-20261122", "x.log-20261122-14", "x.log"]
         );
     }
@@ -226,7 +235,16 @@ mod tests {
     #[test]
     fn what_belongs_to_another_log_is_left_alone() {
         assert_eq!(
-            listed(&["x.log", "y.log", "x.log.bak", "x.logs.1", "x.log.", "x.log.1.zst", "xx.log.1", "x.log.1~"]),
+            listed(&[
+                "x.log",
+                "y.log",
+                "x.log.bak",
+                "x.logs.1",
+                "x.log.",
+                "x.log.1.zst",
+                "xx.log.1",
+                "x.log.1~"
+            ]),
             ["x.log"]
         );
     }

@@ -123,14 +123,15 @@ impl Record {
     pub const FORMAT: u32 = FORMAT;
 }
 
-/// Writes the record of a container that is about to be created.
+/// Writes the record of a container that is about to be created; false where one with that id lives, whose record is
+/// left alone.
 ///
 /// # Errors
 /// That it can't be written, or that the same container is being created right now.
-pub fn write(key: &Key, record: &Record) -> Result<()> {
+pub fn write(key: &Key, record: &Record) -> Result<bool> {
     if key.state.symlink_metadata().is_ok() {
-        // The container lives: the runtime will refuse this create, and its record stays.
-        return Ok(());
+        // The runtime will refuse this create.
+        return Ok(false);
     }
     let [containers, root] = key.folders();
     let path = folder::make(&[&containers, &root])?.join(encode(key.id.as_bytes()));
@@ -143,7 +144,7 @@ pub fn write(key: &Key, record: &Record) -> Result<()> {
             key.id, old.creator.pid
         )));
     }
-    save(&path, record)
+    save(&path, record).map(|()| true)
 }
 
 /// Reads the record of a container, if there is one and it is this container's, and binds it to the container.

@@ -96,7 +96,19 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_by_name() {
-        for text in ["", "h", "2", "-2h", "+2h", "2 h", "yesterday", "21:58", "2026-13-01", "99999999999999999d", "٢h"] {
+        for text in [
+            "",
+            "h",
+            "2",
+            "-2h",
+            "+2h",
+            "2 h",
+            "yesterday",
+            "21:58",
+            "2026-13-01",
+            "99999999999999999d",
+            "٢h",
+        ] {
             let why = read(text).unwrap_err();
             assert!(why.starts_with(&quoted(text.as_bytes())), "{why}");
         }

@@ -169,7 +169,7 @@ fn answer(path: &Path) -> io::Result<String> {
     match child.wait() {
         Ok(status) => Ok(if status.success() { text } else { String::new() }),
         // A caller that ignores SIGCHLD leaves nothing to wait for (wait(2)): the answer has to do.
-        Err(why) if why.raw_os_error() == Some(nix::libc::ECHILD) => Ok(text),
+        Err(why) if why.raw_os_error() == Some(libc::ECHILD) => Ok(text),
         Err(why) => Err(why),
     }
 }

@@ -1,0 +1,114 @@
+//! What becomes of a command that starts a process: the road of a refusal or a failure to the user, and the account of
+//! it in the audit log.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::ops::{Deref, DerefMut};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use crate::argv::Globals;
+use crate::argv::grammar::Verb;
+use crate::error::{Error, Result};
+use crate::node::audit::Line;
+use crate::node::config::Config;
+use crate::node::{file, log as road};
+use crate::policy::{Reason, Verdict};
+use crate::quote::quoted;
+
+/// Why a container or a process doesn't start.
+#[derive(Debug)]
+pub enum Stop {
+    /// It would not: a verdict.
+    Refused(Reason),
+    /// It would not: the command line is one that is never handed on.
+    Words(String),
+    /// It could not.
+    Error(Error),
+}
+
+/// The result of something that may be refused.
+pub type Judged<T> = std::result::Result<T, Stop>;
+
+impl From<Error> for Stop {
+    fn from(why: Error) -> Stop {
+        Stop::Error(why)
+    }
+}
+
+/// The audit log's line on one command, while it is being written.
+#[derive(Debug)]
+pub struct Account {
+    line: Line,
+    since: Instant,
+    /// The configuration, once it is read: it says where the log is.
+    pub config: Option<Config>,
+}
+
+impl Deref for Account {
+    type Target = Line;
+    fn deref(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl DerefMut for Account {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.line
+    }
+}
+
+impl Account {
+    /// Takes down a verdict.
+    pub fn judged(&mut self, verdict: &Verdict) {
+        self.line.verdict = verdict.name().to_owned();
+        if let Some(identity) = verdict.identity() {
+            self.line.uid = Some(identity.uid);
+            self.line.gid = Some(identity.gid.get());
+            self.line.after = identity.groups.clone();
+            self.line.level = Some(identity.level.to_string());
+            self.line.rulings = identity.rulings.clone();
+            self.line.findings = identity.findings.clone();
+        }
+    }
+
+    /// Writes the line.
+    ///
+    /// # Errors
+    /// That the log can't be written; that stops nothing.
+    pub fn write(&self) -> Result<()> {
+        let config = self.config.clone().or_else(|| Config::load().ok()).unwrap_or_default();
+        self.line.clone().append(&config.audit.path, self.since)
+    }
+}
+
+/// Runs one of the four commands that start a process. If it doesn't become the real runtime, the reason goes into the
+/// runtime's log, to stderr and into the audit log, and what comes back is the exit code.
+pub fn judged(
+    verb: Verb,
+    globals: &Globals,
+    id: &OsStr,
+    act: impl FnOnce(&mut Account) -> Judged<Infallible>,
+) -> u8 {
+    let since = Instant::now();
+    road::install(globals);
+    file::reserve_standard_descriptors();
+    let mut account =
+        Account { line: Line::new(verb.word(), &id.to_string_lossy(), ""), since, config: None };
+    let Err(stop) = act(&mut account);
+    let (verdict, refused, reason) = match stop {
+        Stop::Refused(reason) => ("deny", " refused", reason.to_string()),
+        Stop::Words(reason) => ("deny", " refused", reason),
+        Stop::Error(why) => ("error", "", why.to_string()),
+    };
+    let container = match id.is_empty() {
+        true => String::new(),
+        false => format!(" of container {}", quoted(id.as_bytes())),
+    };
+    log::error!("{}{container}{refused}: {reason}", verb.word());
+    account.line.verdict = verdict.to_owned();
+    account.line.reason = Some(reason);
+    // The user has just been told something worse than that the log can't be written.
+    let _ = account.write();
+    verb.refusal_code()
+}
