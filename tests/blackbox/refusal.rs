@@ -131,7 +131,7 @@ fn without_a_json_format_the_log_gets_a_text_line() {
     bench.run(["--log", log.to_str().unwrap(), "create", "--config=x", "c"]).go().refused(1);
     let text = fs::read_to_string(&log).unwrap();
     assert!(
-        text.starts_with("time=\"") && text.contains("\" level=error msg=\"create: unknown flag"),
+        text.starts_with("time=\"") && text.contains("\" level=error msg=\"create refused: unknown flag"),
         "{text}"
     );
 }
