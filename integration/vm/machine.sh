@@ -1,0 +1,45 @@
+# The machine itself: one QEMU process, without a network, whose disks are thrown away. Sourced by run and shell.
+
+# accelerator: KVM where it really works, which only a try can tell; software emulation elsewhere.
+# The answer is kept until the host boots again.
+accelerator() {
+    local known
+    known=$cache/kvm-$(tr -d - </proc/sys/kernel/random/boot_id)
+    if [ ! -e "$known" ]; then
+        rm -f "$cache"/kvm-*
+        if [ -w /dev/kvm ] && timeout --kill-after=1 10 qemu-system-x86_64 -accel kvm -cpu host "${hardware[@]}" \
+            -m 512 -display none -serial stdio -kernel "$root_folder/vmlinuz" -initrd "$initrd" \
+            -append "console=ttyS0 vm.probe" </dev/null 2>/dev/null | grep -q 'initrd: it works'; then
+            echo yes >"$known"
+        else
+            echo no >"$known"
+        fi
+    fi
+    if [ "$(<"$known")" = yes ]; then
+        echo -accel kvm -cpu host
+    else
+        echo -accel tcg,thread=multi -cpu max
+    fi
+}
+
+hardware=(-machine q35 -smp "${VM_CPUS:-2}" -nodefaults -no-user-config -no-reboot -nic none)
+
+# machine WORK LIMIT ARGUMENT...: boots with the disk WORK/carried.img and waits until the machine is off, LIMIT
+# seconds at most. Its console goes to WORK/console.log and what it tells the host to WORK/result.
+machine() {
+    local work=$1 limit=$2 accel
+    shift 2
+    read -ra accel <<<"$(accelerator)"
+    # snapshot=on: what is written to the root disk goes to a nameless file in TMPDIR.
+    TMPDIR=$work timeout --kill-after=5 --foreground "$limit" \
+        qemu-system-x86_64 "${accel[@]}" "${hardware[@]}" -m "${VM_MEMORY:-2560}" -display none \
+        -kernel "$root_folder/vmlinuz" -initrd "$initrd" \
+        -append "console=ttyS0 panic=-1 quiet mitigations=off systemd.getty_auto=no ${VM_APPEND:-}" \
+        -drive "file=$root_folder/root.img,format=raw,if=virtio,snapshot=on" \
+        -drive "file=$work/carried.img,format=raw,if=virtio,cache=unsafe" \
+        -chardev "file,id=console,path=$work/console.log" -serial chardev:console \
+        -chardev "file,id=result,path=$work/result" -device virtio-serial \
+        -device virtserialport,chardev=result,name=result "$@" <&0 &
+    machine_pid=$!
+    wait "$machine_pid"
+}
