@@ -143,6 +143,21 @@ impl Writer {
 }
 
 impl Field {
+    /// The fields that stand once in a document.
+    const PLAIN: [Self; 11] = [
+        Self::MemoryLimit,
+        Self::MemorySwap,
+        Self::MemoryReservation,
+        Self::CpuShares,
+        Self::CpuQuota,
+        Self::CpuPeriod,
+        Self::CpuBurst,
+        Self::CpuCpus,
+        Self::CpuMems,
+        Self::PidsLimit,
+        Self::BlockIoWeight,
+    ];
+
     /// The object and the key of a plain field; `None` for those that stand in a list or a map.
     fn place(&self) -> Option<(&'static str, &'static str)> {
         Some(match self {
@@ -187,13 +202,57 @@ impl Field {
                 let Some(limits) = limits.as_array_mut() else { return false };
                 match limits.iter_mut().find(|limit| is_page(limit, *size)).and_then(Json::as_object_mut) {
                     Some(limit) => drop(limit.insert("limit".to_owned(), value)),
-                    None => limits.push(json!({ "pageSize": size.to_string(), "limit": value })),
+                    None => limits.push(self.element(value)),
                 }
             }
             Self::Unified(key) => return put(root, "unified", key.as_str(), value),
             plain => return plain.place().is_some_and(|(object, key)| put(root, object, key, value)),
         }
         true
+    }
+}
+
+impl Field {
+    /// Where the field stands in a document, as a JSON pointer (RFC 6901); true if an element has to be appended there.
+    pub fn pointer(&self, document: &Json) -> (String, bool) {
+        match self {
+            Self::Hugepages(size) => {
+                let limits = document.get("hugepageLimits").and_then(Json::as_array);
+                match limits.and_then(|limits| limits.iter().position(|limit| is_page(limit, *size))) {
+                    Some(at) => (format!("/hugepageLimits/{at}/limit"), false),
+                    None => ("/hugepageLimits/-".to_owned(), true),
+                }
+            }
+            // no key holds a slash or a tilde
+            Self::Unified(key) => (format!("/unified/{}", key.as_str()), false),
+            plain => {
+                let (object, key) = plain.place().unwrap_or_default();
+                (format!("/{object}/{key}"), false)
+            }
+        }
+    }
+
+    /// The whole element of a list that holds this value; the value itself for all other fields.
+    pub fn element(&self, value: Json) -> Json {
+        match self {
+            Self::Hugepages(size) => json!({ "pageSize": size.to_string(), "limit": value }),
+            _ => value,
+        }
+    }
+
+    /// The fields that a document has, known ones only.
+    pub fn all_in(document: &Json) -> Vec<Self> {
+        let sizes = document.get("hugepageLimits").and_then(Json::as_array).into_iter().flatten();
+        let sizes =
+            sizes.filter_map(|limit| limit.get("pageSize")?.as_str()?.parse().ok()).map(Self::Hugepages);
+        let keys = document.get("unified").and_then(Json::as_object).into_iter().flatten();
+        let keys = keys.filter_map(|(key, _)| UnifiedKey::new(key).ok()).map(Self::Unified);
+        Self::PLAIN
+            .into_iter()
+            .chain(sizes)
+            .chain(keys)
+            .filter(|field| field.get(document).is_some())
+            .collect()
     }
 }
 
@@ -231,19 +290,6 @@ impl FromStr for Field {
         if let Some(key) = text.strip_prefix("unified.") {
             return UnifiedKey::new(key).map(Self::Unified).map_err(|_| ());
         }
-        let plain = [
-            Self::MemoryLimit,
-            Self::MemorySwap,
-            Self::MemoryReservation,
-            Self::CpuShares,
-            Self::CpuQuota,
-            Self::CpuPeriod,
-            Self::CpuBurst,
-            Self::CpuCpus,
-            Self::CpuMems,
-            Self::PidsLimit,
-            Self::BlockIoWeight,
-        ];
-        plain.into_iter().find(|field| field.to_string() == text).ok_or(())
+        Self::PLAIN.into_iter().find(|field| field.to_string() == text).ok_or(())
     }
 }

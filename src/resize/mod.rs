@@ -11,5 +11,6 @@ mod quoted;
 pub mod refusal;
 pub mod request;
 pub mod snapshot;
+pub mod sticky;
 pub mod value;
 pub mod verify;

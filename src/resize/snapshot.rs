@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::amount::Bytes;
 use super::convert::cpu::Ratio;
 use super::convert::cpuset::Cpuset;
@@ -148,7 +150,8 @@ pub struct RuntimeAbilities {
 }
 
 /// How memory is reclaimed from a cgroup before its limit is lowered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReclaimWay {
     /// v2 `memory.reclaim` (Linux 5.19): a probe that harms nothing.
     Probe,

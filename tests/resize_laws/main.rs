@@ -214,6 +214,16 @@ proptest! {
     }
 
     #[test]
+    fn a_journal_gives_back_the_steps_that_were_written(world in world()) {
+        let Ok(plan) = planned(&world) else { return Ok(()) };
+        for step in plan.steps.iter().cloned().chain(rollback(&plan.steps, ReclaimWay::Probe)) {
+            let line = serde_json::to_string(&step).unwrap();
+            let read: Step = serde_json::from_str(&line).map_err(|error| TestCaseError::fail(format!("{error}: {line}")))?;
+            prop_assert_eq!(&read, &step, "{}", line);
+        }
+    }
+
+    #[test]
     fn a_step_changes_something_and_carries_the_value_before(world in world()) {
         let Ok(plan) = planned(&world) else { return Ok(()) };
         let mut kernel = Kernel::boot(&world.snapshot);

@@ -214,31 +214,31 @@ impl<'a> Builder<'a> {
             // any call makes systemd write all that it believes, also what these steps aren't about
             self.tell_systemd(site);
         }
+        // what systemd believes before is the same for all of one call
+        let no_swap = Value::Bytes(Limit::At(Bytes::ZERO));
+        let mut all = Vec::new();
         for (knob, new) in knobs {
             let old = site.now.get(&knob).cloned().unwrap_or_else(|| unset(&knob));
             let route = route(self, site, &knob);
-            let no_swap = Value::Bytes(Limit::At(Bytes::ZERO));
             let untold = knob == Knob::SwapMax
                 && (old == no_swap || new == no_swap)
                 && matches!(route, Route::Runtime(_));
-            let also = untold.then(|| self.by_systemd(site, &knob, &after)).flatten();
+            // first systemd, so that it also knows when only that has been done and is undone
+            let tell = untold.then(|| self.by_systemd(site, &knob, &after)).flatten();
+            let tell = tell.map(|route| (knob.clone(), old.clone(), new.clone(), route, Reason::TellOfSwap));
+            all.extend(tell.into_iter().chain([(knob, old, new, route, reason)]));
+        }
+        for (knob, old, new, route, reason) in all {
             if let Some(unit) = site.unit.as_mut().filter(|_| route != Route::File) {
                 unit.knobs.extend(systemd::settled(&knob, &after).map(|value| (knob.clone(), value)));
             }
-            let mut push = |route, reason| {
-                let action = Action::Set { knob: knob.clone(), old: old.clone(), new: new.clone(), route };
-                self.steps.push(Step {
-                    level: site.level.clone(),
-                    cgroup: site.cgroup.key.clone(),
-                    action,
-                    reason,
-                });
-            };
-            // first systemd, so that it also knows when only that has been done and is undone
-            if let Some(also) = also {
-                push(also, Reason::TellOfSwap);
-            }
-            push(route, reason);
+            let action = Action::Set { knob, old, new, route };
+            self.steps.push(Step {
+                level: site.level.clone(),
+                cgroup: site.cgroup.key.clone(),
+                action,
+                reason,
+            });
         }
         site.now = after;
     }
@@ -357,17 +357,21 @@ type Fields = BTreeMap<String, BTreeMap<crate::resize::field::Field, serde_json:
 impl<'a> Site<'a> {
     fn new(level: Level, cgroup: &'a Cgroup, asked: Knobs, page: Bytes) -> Self {
         let owner = if cgroup.unit.is_some() { Owner::Systemd } else { Owner::Cgroupfs };
-        let limited = asked.bandwidth().is_some_and(|cpu| cpu.quota != Limit::Max);
+        // quota and period are one thing in two files of version 1
+        let same_bandwidth = asked.bandwidth().zip(cgroup.knobs.bandwidth()).is_some_and(|(wanted, now)| {
+            let now = Knobs::from_iter([(Knob::CpuMax, Value::Cpu(now))]);
+            accepts(&Knob::CpuMax, &Value::Cpu(wanted), &now, owner, page)
+        });
         // what is already so is no step, and keeps the kernel's own number
+        let is_so = |knob: &Knob, wanted: &Value| match knob {
+            Knob::CpuMax | Knob::CfsQuota | Knob::CfsPeriod => same_bandwidth,
+            _ => accepts(knob, wanted, &cgroup.knobs, owner, page),
+        };
+        let held =
+            |knob: &Knob, wanted: &Value| cgroup.knobs.get(knob).filter(|_| is_so(knob, wanted)).cloned();
         let target = asked
-            .clone()
-            .into_iter()
-            .map(|(knob, wanted)| match cgroup.knobs.get(&knob) {
-                // a period that doesn't matter now will, with a quota
-                Some(_) if knob == Knob::CfsPeriod && limited => (knob, wanted),
-                Some(now) if accepts(&knob, &wanted, &cgroup.knobs, owner, page) => (knob, now.clone()),
-                _ => (knob, wanted),
-            })
+            .iter()
+            .map(|(knob, wanted)| (knob.clone(), held(knob, wanted).unwrap_or_else(|| wanted.clone())))
             .collect();
         Self {
             level,

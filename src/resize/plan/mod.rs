@@ -9,6 +9,7 @@
 
 mod bandwidth;
 mod build;
+mod journal;
 mod pod;
 pub mod rollback;
 mod route;

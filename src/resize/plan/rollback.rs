@@ -18,31 +18,47 @@ use super::step::{Action, FieldChange, PropertyChange, Reason, Reclaim, Route, S
 pub fn rollback(applied: &[Step], way: ReclaimWay) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut exact: Vec<Step> = Vec::new();
-    for step in applied.iter().rev() {
-        let Action::Set { knob, old, new, route } = &step.action else { continue };
-        if step.reason == Reason::TellSystemd {
-            continue;
-        }
-        let undo = |action| Step { action, reason: Reason::Undo, ..step.clone() };
-        if let (Knob::MemoryMax | Knob::MemoryLimit, Value::Bytes(Limit::At(target))) = (knob, old)
-            && way != ReclaimWay::ByTheWrite
-            && new.course(old) == Some(Course::Down)
-        {
-            steps.push(undo(Action::Reclaim(Reclaim { usage: None, target: *target, stuck: None, way })));
-        }
-        let set = |route| undo(Action::Set { knob: knob.clone(), old: new.clone(), new: old.clone(), route });
-        steps.push(set(backwards(route)));
-        // a number that systemd rounds comes last, when systemd has written for the last time
-        if let Route::Systemd { .. } = route
-            && let Value::Cpu(_) = old
-            && systemd::settled(knob, &Knobs::from_iter([(knob.clone(), old.clone())])).as_ref() != Some(old)
-        {
-            exact.retain(|other| other.cgroup != step.cgroup);
-            exact.push(set(Route::File));
+    let calls: Vec<&[Step]> = applied.chunk_by(|before, step| step.joins(before)).collect();
+    for call in calls.into_iter().rev() {
+        // version 1 may refuse what systemd makes of a quota, and systemd only logs that: the exact number is there first
+        steps.extend(call.iter().filter(|step| step.knob() == Some(&Knob::CfsQuota)).filter_map(by_file));
+        for step in call.iter().rev().filter(|step| step.reason != Reason::TellSystemd) {
+            let Action::Set { knob, old, new, route } = &step.action else { continue };
+            if let (Knob::MemoryMax | Knob::MemoryLimit, Value::Bytes(Limit::At(target))) = (knob, old)
+                && way != ReclaimWay::ByTheWrite
+                && new.course(old) == Some(Course::Down)
+            {
+                let action = Action::Reclaim(Reclaim { usage: None, target: *target, stuck: None, way });
+                steps.push(Step { action, reason: Reason::Undo, ..step.clone() });
+            }
+            steps.push(undo(step, knob, old, new, backwards(route)));
+            // a number that systemd rounds comes last, when systemd has written for the last time
+            let whole = Knobs::from_iter([(knob.clone(), old.clone())]);
+            if *knob == Knob::CpuMax && systemd::settled(knob, &whole).as_ref() != Some(old) {
+                exact.retain(|other| other.cgroup != step.cgroup);
+                exact.extend(by_file(step));
+            }
         }
     }
     steps.extend(exact);
     steps
+}
+
+fn undo(step: &Step, knob: &Knob, old: &Value, new: &Value, route: Route) -> Step {
+    let action = Action::Set { knob: knob.clone(), old: new.clone(), new: old.clone(), route };
+    Step { action, reason: Reason::Undo, ..step.clone() }
+}
+
+/// What systemd has set, put back by the file.
+fn by_file(step: &Step) -> Option<Step> {
+    match &step.action {
+        Action::Set { knob, old, new, route: Route::Systemd { .. } }
+            if step.reason != Reason::TellSystemd =>
+        {
+            Some(undo(step, knob, old, new, Route::File))
+        }
+        _ => None,
+    }
 }
 
 fn backwards(route: &Route) -> Route {

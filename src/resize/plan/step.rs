@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::resize::amount::Bytes;
@@ -13,8 +14,9 @@ use crate::resize::quoted::Quoted;
 use crate::resize::snapshot::{CgroupKey, ReclaimWay};
 use crate::resize::value::Value;
 
-/// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One step of a plan. As JSON it is one flat object, which names knobs and values in the kernel's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "super::journal::Record", try_from = "super::journal::Record")]
 pub struct Step {
     /// Which part of the pod it is about.
     pub level: Level,
@@ -107,7 +109,8 @@ pub struct Reclaim {
 }
 
 /// Why a step stands where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// The pod makes room.
     PodFirst,
