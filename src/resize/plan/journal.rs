@@ -178,7 +178,9 @@ fn route(
                     .map_err(|()| format!("{} is no field of a runtime's document", Quoted(&name)))?;
                 Ok(FieldChange { field, old: change.old, new: change.new })
             };
-            fields.into_iter().map(read).collect::<Result<_, String>>().map(Route::Runtime)
+            let mut changes = fields.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
+            changes.sort_by(|one, other| one.field.cmp(&other.field));
+            Ok(Route::Runtime(changes))
         }
         (None, Some(unit), Some(properties)) => {
             let read = |(name, change): (String, Change<Property>)| PropertyChange {

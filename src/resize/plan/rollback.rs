@@ -8,7 +8,7 @@ use crate::resize::knobs::Knobs;
 use crate::resize::snapshot::ReclaimWay;
 use crate::resize::value::{Course, Value};
 
-use super::step::{Action, FieldChange, PropertyChange, Reason, Reclaim, Route, Step};
+use super::step::{Action, FieldChange, Level, PropertyChange, Reason, Reclaim, Route, Step};
 
 /// The steps that undo `applied`, a journal's steps in the order in which they were begun. A step that was begun and not
 /// finished may be among them: what is put back is what was there before.
@@ -20,8 +20,10 @@ pub fn rollback(applied: &[Step], way: ReclaimWay) -> Vec<Step> {
     let mut exact: Vec<Step> = Vec::new();
     let calls: Vec<&[Step]> = applied.chunk_by(|before, step| step.joins(before)).collect();
     for call in calls.into_iter().rev() {
-        // version 1 may refuse what systemd makes of a quota, and systemd only logs that: the exact number is there first
-        steps.extend(call.iter().filter(|step| step.knob() == Some(&Knob::CfsQuota)).filter_map(by_file));
+        // version 1 refuses a container the whole percent that systemd makes of its quota, if the pod has exactly as much,
+        // and systemd only logs that: so the exact number is there first
+        let quota = |step: &&Step| step.knob() == Some(&Knob::CfsQuota) && step.level != Level::Pod;
+        steps.extend(call.iter().filter(quota).filter_map(by_file));
         for step in call.iter().rev().filter(|step| step.reason != Reason::TellSystemd) {
             let Action::Set { knob, old, new, route } = &step.action else { continue };
             if let (Knob::MemoryMax | Knob::MemoryLimit, Value::Bytes(Limit::At(target))) = (knob, old)

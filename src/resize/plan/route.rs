@@ -1,6 +1,8 @@
 //! How a knob is changed: by the runtime's update, so that its state stays true; else by systemd where a unit owns the
 //! cgroup and systemd knows the knob; else by the kernel's file.
 
+use std::collections::BTreeMap;
+
 use crate::resize::convert::systemd;
 use crate::resize::field::Writer;
 use crate::resize::knob::{CgroupVersion, Knob};
@@ -12,13 +14,12 @@ use super::step::{FieldChange, PropertyChange, Route};
 /// The runtime's way; `None` if its document can't say what is, or what shall be.
 pub(super) fn by_runtime(writer: Writer, knob: &Knob, before: &Knobs, after: &Knobs) -> Option<Route> {
     // the shares that were asked for belong to the state after
-    let old = Writer { shares: None, ..writer }.fields(knob, before)?;
-    let new = writer.fields(knob, after)?;
-    if old.len() != new.len() {
-        return None;
-    }
-    let pairs = old.into_iter().zip(new);
-    Some(Route::Runtime(pairs.map(|((_, old), (field, new))| FieldChange { field, old, new }).collect()))
+    let mut old: BTreeMap<_, _> =
+        Writer { shares: None, ..writer }.fields(knob, before)?.into_iter().collect();
+    let new: BTreeMap<_, _> = writer.fields(knob, after)?.into_iter().collect();
+    let changes =
+        new.into_iter().map(|(field, new)| Some(FieldChange { old: old.remove(&field)?, field, new }));
+    changes.collect::<Option<Vec<_>>>().map(Route::Runtime)
 }
 
 /// systemd's way; `None` if no property stands for the knob. `believed` is what systemd holds now, as far as it is known.
@@ -34,10 +35,11 @@ pub(super) fn by_systemd(
     believed.extend(unit.knobs.clone());
     let old = systemd::properties(version, knob, &believed, systemd)?;
     let new = systemd::properties(version, knob, after, systemd)?;
-    let properties = old.into_iter().zip(new).map(|(old, new)| PropertyChange {
-        name: new.name.to_owned(),
-        old: old.value,
-        new: new.value,
-    });
-    Some(Route::Systemd { unit: unit.name.clone(), properties: properties.collect() })
+    let mut properties: Vec<_> = old
+        .into_iter()
+        .zip(new)
+        .map(|(old, new)| PropertyChange { name: new.name.to_owned(), old: old.value, new: new.value })
+        .collect();
+    properties.sort_by(|one, other| one.name.cmp(&other.name));
+    Some(Route::Systemd { unit: unit.name.clone(), properties })
 }

@@ -60,13 +60,14 @@ pub enum Action {
 /// How a knob is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// By the real runtime's `update`, with the complete set of resources in which these fields have changed.
+    /// By the real runtime's `update`, with the complete set of resources in which these fields have changed, in the order
+    /// of fields.
     Runtime(Vec<FieldChange>),
     /// By systemd's SetUnitProperties.
     Systemd {
         /// The unit.
         unit: String,
-        /// Its properties.
+        /// Its properties, in the order of names.
         properties: Vec<PropertyChange>,
     },
     /// By writing the new value's text to the knob's file.
