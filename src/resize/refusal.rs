@@ -77,6 +77,8 @@ pub enum Refusal {
     },
     /// The limit is below what can't be reclaimed.
     WouldOom {
+        /// Version 2 would kill, version 1 would refuse the limit.
+        version: CgroupVersion,
         /// The cgroup whose limit it is.
         level: Level,
         /// The limit that would be set.
@@ -160,11 +162,17 @@ impl fmt::Display for Refusal {
                 cpus(*asked),
                 cpus(*parent)
             ),
-            Self::WouldOom { level, limit, usage, stuck } => write!(
-                out,
-                "{level}: {stuck} of the {usage} in use can't be reclaimed, so a memory limit of {limit} would kill; \
-                 free memory first, choose at least {stuck}, or use --force"
-            ),
+            Self::WouldOom { version, level, limit, usage, stuck } => {
+                let outcome = match version {
+                    CgroupVersion::V1 => "the kernel would refuse a memory limit of",
+                    CgroupVersion::V2 => "the kernel would kill under a memory limit of",
+                };
+                write!(
+                    out,
+                    "{level}: {stuck} of the {usage} in use can't be reclaimed, so {outcome} {limit}; \
+                     free memory first, choose at least {stuck}, or try it with --force"
+                )
+            }
         }
     }
 }

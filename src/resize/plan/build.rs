@@ -269,7 +269,7 @@ impl<'a> Builder<'a> {
         let (usage, stuck, level) = (memory.current, memory.stuck(), site.level.clone());
         if stuck > limit {
             if !self.facts.force {
-                return Err(Refusal::WouldOom { level, limit, usage, stuck });
+                return Err(Refusal::WouldOom { version: self.current.version, level, limit, usage, stuck });
             }
             self.notices.push(Notice::Forced { level: level.clone() });
         }

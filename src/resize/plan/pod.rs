@@ -6,7 +6,7 @@
 //! pod-level resources. QoS slices above are the kubelet's.
 
 use crate::resize::amount::{Bytes, Limit};
-use crate::resize::convert::cpu::{CpuMax, CpuPeriod, CpuQuota, CpuShares};
+use crate::resize::convert::cpu::{CpuBurst, CpuMax, CpuPeriod, CpuQuota, CpuShares};
 use crate::resize::convert::weight::{CpuWeight, WeightFormula};
 use crate::resize::knob::{CgroupVersion, Knob};
 use crate::resize::knobs::Knobs;
@@ -29,14 +29,14 @@ pub(super) fn target(version: CgroupVersion, pod: &Cgroup, changes: &[Change<'_>
     for (knob, value) in sums {
         let Value::Bytes(own) = value else { continue };
         let number = |limit: Limit<Bytes>| limit.map(Bytes::get);
-        let each = |knobs: &Knobs| knobs.bytes(knob).map_or(Limit::Max, number);
-        let (old, new) = both(changes, each);
-        // a protection is the sum of those that there are; only hard limits come back by themselves
-        let kind = match knob {
-            Knob::MemoryMin | Knob::MemoryLow => Kind::Protection,
-            Knob::MemoryMax | Knob::MemoryLimit => Kind::Limit { returns: complete },
-            _ => Kind::Limit { returns: false },
+        // a missing file protects nothing, and bounds nothing; only the hard limit comes back by itself
+        let (kind, missing) = match knob {
+            Knob::MemoryMin | Knob::MemoryLow => (Kind::Protection, Limit::At(0)),
+            Knob::MemoryMax | Knob::MemoryLimit => (Kind::Limit { returns: complete }, Limit::Max),
+            _ => (Kind::Limit { returns: false }, Limit::Max),
         };
+        let each = |knobs: &Knobs| knobs.bytes(knob).map_or(missing, number);
+        let (old, new) = both(changes, each);
         if let Some(sum) = in_step(number(*own), &old, &new, kind) {
             let bytes = sum.at().map_or(Some(Limit::Max), |sum| Bytes::new(sum).map(Limit::At));
             knobs.insert(knob.clone(), Value::Bytes(bytes.unwrap_or(Limit::Max)));
@@ -143,17 +143,16 @@ fn bandwidth(
     knobs.set_bandwidth(version, cpu);
     if let (Some(burst), Limit::At(quota)) = (pod.knobs.burst(), cpu.quota)
         && burst.get() > quota.get()
-        && let Some(burst) = super::super::convert::cpu::CpuBurst::new(quota.get())
+        && let Some(burst) = CpuBurst::new(quota.get())
     {
         knobs.insert(version.burst(), Value::Burst(burst));
     }
 }
 
-/// The shares: the sum of the containers', in the pod's own formula where they are a weight.
+/// The shares: what the containers gain and lose, in the pod's own formula where they are a weight.
 fn shares(pod: &Cgroup, changes: &[Change<'_>], knobs: &mut Knobs) {
     let each = |knobs: &Knobs, formula| knobs.shares(formula).map_or(0, CpuShares::get);
-    let sum = |side: fn(&Change<'_>) -> u64| changes.iter().map(side).sum::<u64>();
-    let old = sum(|change| change.old.shares(change.formula).map_or(0, CpuShares::get));
+    let old: u64 = changes.iter().map(|change| each(change.old, change.formula)).sum();
     let new: u64 = changes.iter().map(|change| each(change.new, change.formula)).sum();
     let Some(own) = pod.knobs.shares(pod.formula).filter(|_| old != new) else { return };
     let shares = CpuShares::clamped((own.get() + new).saturating_sub(old));

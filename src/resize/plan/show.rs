@@ -37,7 +37,7 @@ impl fmt::Display for Step {
                     writeln!(out, "{knob} {} → {}", amount(old), amount(new))?;
                 }
                 match route {
-                    Route::File => writeln!(out, "    by {}: {}", knob.file(), knob.write(new))?,
+                    Route::File => writeln!(out, "    by the file {}: {}", knob.file(), knob.write(new))?,
                     Route::Systemd { unit, properties } => {
                         let words: Vec<_> = properties
                             .iter()
