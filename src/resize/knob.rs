@@ -288,6 +288,9 @@ impl UnifiedKey {
         {
             return fault("only cpu, cpuset, dmem, hugetlb, io, memory, misc, pids and rdma can be set");
         }
+        if text == "io.max" {
+            return fault("use io-max, which knows its devices");
+        }
         if matches!(text, "memory.reclaim" | "memory.peak" | "memory.swap.peak") {
             return fault("writing it is an act that no rollback undoes");
         }
