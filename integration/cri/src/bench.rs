@@ -51,7 +51,7 @@ pub(crate) struct Bench {
     pub(crate) room: Arc<Room>,
     pub(crate) product: PathBuf,
     pub(crate) kinds: Vec<Kind>,
-    containerd: OnceCell<Containerd>,
+    containerd: OnceCell<Result<Containerd, String>>,
     counter: Cell<u32>,
 }
 
@@ -125,11 +125,10 @@ impl Bench {
     /// # Errors
     /// When it isn't installed or doesn't start.
     pub(crate) fn containerd(&self) -> Result<&Containerd> {
-        if self.containerd.get().is_none() {
-            let started = Containerd::start(Arc::clone(&self.room), &self.kinds, &self.product)?;
-            let _ = self.containerd.set(started);
-        }
-        self.containerd.get().context("containerd was just started")
+        // A containerd that didn't start once isn't tried again by each case.
+        let start = || Containerd::start(Arc::clone(&self.room), &self.kinds, &self.product);
+        let started = self.containerd.get_or_init(|| start().map_err(|why| format!("{why:#}")));
+        started.as_ref().map_err(|why| anyhow::anyhow!("containerd doesn't start: {why}"))
     }
 
     /// A number that no other case of this run has.
@@ -140,7 +139,7 @@ impl Bench {
 
     /// Ends what was started, the polite way; what is left after that is swept.
     pub(crate) fn close(&self) {
-        if let Some(containerd) = self.containerd.get()
+        if let Some(Ok(containerd)) = self.containerd.get()
             && let Err(why) = containerd.close()
         {
             complain(&format!("containerd was not left as it should be: {why:#}"));

@@ -151,6 +151,8 @@ restrict_oom_score_adj = true
 sandbox_image = "{}"
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "{DIRECT}"
 "#,
         image::PAUSE
     );

@@ -134,7 +134,6 @@ impl Pod {
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
-            hostname: "bench".to_owned(),
             log_directory: logs.display().to_string(),
             annotations: owned(annotations),
             linux: Some(api::LinuxPodSandboxConfig {

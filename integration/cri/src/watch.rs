@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// No event of an engine takes this long.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until `wanted` finds what it looks for in the text of `path`, which needn't exist yet.
 ///
@@ -29,7 +29,10 @@ pub(crate) fn await_text<T>(path: &Path, wanted: impl Fn(&str) -> Option<T>) -> 
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            bail!("{} didn't say what was waited for; it says \"{text}\"", path.display());
+            let tail = text.len().saturating_sub(400);
+            let tail: String =
+                String::from_utf8_lossy(text.as_bytes().get(tail..).unwrap_or_default()).into();
+            bail!("{} didn't say what was waited for; it ends with \"{tail}\"", path.display());
         }
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
