@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod colour;
 mod explain;
 mod selection;
@@ -33,6 +34,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show who the processes of a container are now, and where they differ from the record
     Whoami(whoami::Arguments),
+    /// Show from the audit log who got which groups, when and why
+    Audit(audit::Arguments),
     /// Show our version, and the real runtime's
     Version {
         /// Print one JSON document
@@ -55,6 +58,7 @@ pub fn run(words: &[OsString]) -> u8 {
     match cli.command {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Version { json } => version::run(json),
     }
 }

@@ -43,6 +43,11 @@ impl LogFile {
         self.file.metadata().is_ok_and(|found| found.mtime() < seconds)
     }
 
+    /// The file itself, where its bytes are its text.
+    pub fn into_plain(self) -> Option<File> {
+        (!self.compressed).then_some(self.file)
+    }
+
     /// Its text.
     pub fn into_reader(self) -> Source {
         match self.compressed {
@@ -153,7 +158,7 @@ fn names(path: &Path) -> Result<Vec<Named>> {
 
 /// Everything in the folder of the log at `path`.
 fn listing(path: &Path) -> Result<Vec<PathBuf>> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     match fs::read_dir(folder) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         other => {

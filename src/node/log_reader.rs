@@ -28,13 +28,12 @@ pub struct Lines<R> {
     end: usize,
     /// Whether what comes up to the next line end is thrown away.
     skipping: bool,
-    read: u64,
 }
 
 impl<R: Read> Lines<R> {
     /// Lines of `source`, which stands at the beginning of one.
     pub fn new(source: R) -> Lines<R> {
-        Lines { source, buffer: vec![0; BLOCK], start: 0, end: 0, skipping: false, read: 0 }
+        Lines { source, buffer: vec![0; BLOCK], start: 0, end: 0, skipping: false }
     }
 
     /// Throws away what comes up to the next line end.
@@ -47,11 +46,6 @@ impl<R: Read> Lines<R> {
         &mut self.source
     }
 
-    /// How many bytes were read.
-    pub fn bytes(&self) -> u64 {
-        self.read
-    }
-
     /// Whether the last line has no end yet.
     pub fn has_rest(&self) -> bool {
         self.start < self.end && !self.skipping
@@ -59,7 +53,7 @@ impl<R: Read> Lines<R> {
 
     /// Forgets a line that has no end yet: the source begins anew.
     pub fn restart(&mut self) {
-        (self.start, self.end, self.skipping, self.read) = (0, 0, false, 0);
+        (self.start, self.end, self.skipping) = (0, 0, false);
     }
 
     /// Gives every complete line to `each`, until the source has no more.
@@ -78,7 +72,6 @@ impl<R: Read> Lines<R> {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => return Err(why),
             };
-            self.read += got as u64;
             let fresh = self.end;
             self.end += got;
             let new = self.buffer.get(fresh..self.end).unwrap_or_default();

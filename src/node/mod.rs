@@ -23,3 +23,4 @@ pub mod runtime;
 pub mod since;
 pub mod state;
 pub mod version;
+pub mod watch;

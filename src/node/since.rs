@@ -24,6 +24,11 @@ pub fn parse(text: &str, now: SystemTime) -> Result<String, String> {
     Ok(clock::format(moment.as_secs(), moment.subsec_micros()))
 }
 
+/// The seconds since 1970 of a moment that [`parse`] gave.
+pub fn seconds(moment: &str) -> Option<i64> {
+    i64::try_from(date(moment)?.as_secs()).ok()
+}
+
 fn ago(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds: u64 = match unit {
@@ -92,6 +97,11 @@ mod tests {
         assert_eq!(read("2000-03-01").unwrap(), "2000-03-01T00:00:00.000000Z");
         assert_eq!(read("2000-02-29").unwrap(), "2000-02-29T00:00:00.000000Z");
         assert_eq!(read("1970-01-01").unwrap(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_moment_is_read_back() {
+        assert_eq!(seconds(&read("0s").unwrap()), Some(1_795_384_695));
     }
 
     #[test]
