@@ -31,13 +31,19 @@ fn judge(
     config: &str,
 ) -> Result<Verdict, Reason> {
     let primary = Gid::new(process.gid).ok_or(Reason::GidTooLarge(process.gid))?;
-    let mut findings = Vec::new();
+    // What an exec adds to what the container's record says, and that there is none.
+    let mut findings: Vec<Finding> =
+        container.findings.iter().filter(|f| matches!(f, Finding::NoRecord)).cloned().collect();
     if !container.groups.contains(primary) {
         check_foreign_primary(primary, container, config)?;
         findings.push(Finding::ForeignPrimary { gid: primary.get() });
     }
-    if let (Some(runtime), Some(trap)) = (&runtime.looks_up_names, &runtime.trap) {
-        return Err(Reason::Lookup { runtime: runtime.clone(), trap: trap.clone() });
+    if let Some(name) = &runtime.looks_up_names {
+        if let Some(trap) = &runtime.trap {
+            return Err(Reason::Lookup { runtime: name.clone(), trap: trap.clone() });
+        }
+        // A process in the container can still write the file before the runtime reads it.
+        findings.push(Finding::VulnerableRuntime { runtime: name.clone() });
     }
     if container.level >= Level::Paranoid && (process.uid != container.uid) {
         refuse_paranoid(&Process { capabilities: Default::default(), ..process.clone() })?;
