@@ -13,7 +13,11 @@
 mod call;
 mod support;
 
+mod bundles;
 mod command_line;
+mod documents;
 mod engines;
+mod exec;
 mod inherited;
+mod names;
 mod refusal;

@@ -6,6 +6,7 @@
 //! - `version`: what it answers to `--version`; one that begins with `crun` makes it keep its state as crun does;
 //! - `exit`, `stdout`: the exit code and the output of any other call, if these files exist;
 //! - `init`: the pid that it claims for a container's init process; else its own;
+//! - `hold-ID`: a FIFO; a call for the container ID goes on when somebody has written to it and closed it;
 //! - `calls/PID.json`: what it writes down.
 //!
 //! `main` is C's: Rust's start-up would ignore SIGPIPE and open closed standard descriptors before they are seen.
@@ -34,6 +35,9 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     if argv.iter().skip(1).any(|w| w == "--version") {
         print(&fs::read(home.join("version")).unwrap_or_default());
         return 0;
+    }
+    if let Some(id) = argv.last().and_then(|w| w.to_str()) {
+        let _ = fs::read(home.join(format!("hold-{id}")));
     }
     print(&fs::read(home.join("stdout")).unwrap_or_default());
     let code = fs::read_to_string(home.join("exit")).ok().and_then(|text| text.trim().parse().ok());

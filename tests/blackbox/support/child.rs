@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
 
@@ -60,6 +60,9 @@ pub(super) fn prepare(command: &mut Command, inherited: Inherited) {
             }
         }
         block(&inherited.block)?;
+        // Whoever runs the tests may have left descriptors open; the child gets none of them.
+        // SAFETY: close_range(2) takes three numbers.
+        check(unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) })?;
         for (ours, number) in &inherited.give {
             // SAFETY: dup2(2) takes two numbers.
             check(unsafe { libc::dup2(*ours, *number) })?;
@@ -115,6 +118,13 @@ pub(super) fn above(file: &File, from: i32) -> OwnedFd {
     assert!(fd >= from, "fcntl: {}", io::Error::last_os_error());
     // SAFETY: the descriptor was just made and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Makes a FIFO that nobody writes to.
+pub(crate) fn mkfifo(path: &Path) {
+    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the name lives until the call is over.
+    check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }).unwrap();
 }
 
 pub(super) fn effective_uid() -> u32 {

@@ -7,8 +7,9 @@ mod child;
 mod golden;
 mod run;
 
-pub(crate) use bench::Bench;
+pub(crate) use bench::{Bench, private};
 pub(crate) use bundle::{Bundle, DOCUMENT, PROCESS};
+pub(crate) use child::mkfifo;
 pub(crate) use golden::assert_golden;
 pub(crate) use run::{Outcome, Run};
 
