@@ -20,4 +20,5 @@ mod engines;
 mod exec;
 mod inherited;
 mod names;
+mod records;
 mod refusal;

@@ -81,9 +81,12 @@ fn act(home: &Path, argv: &[OsString]) -> c_int {
     c_int::from(made.is_err())
 }
 
-/// `<root>/<id>`, for the canonical words that create, run and delete arrive with.
+/// `<root>/<id>`, for the canonical words that create, run and delete arrive with; none for an id that would lead
+/// out of the root.
 fn state_folder(argv: &[OsString]) -> Option<PathBuf> {
-    Some(PathBuf::from(value(argv, "--root")?).join(argv.last()?))
+    let (root, id) = (value(argv, "--root")?, argv.last()?);
+    let leads_out = matches!(id.as_bytes(), b"" | b"." | b"..") || id.as_bytes().contains(&b'/');
+    (!leads_out).then(|| PathBuf::from(root).join(id))
 }
 
 /// The value of a flag in either of its spellings.

@@ -125,6 +125,12 @@ pub(crate) struct Started<'b> {
 }
 
 impl Started<'_> {
+    /// Ends it by SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Outcome {
         let pid = self.child.id();
