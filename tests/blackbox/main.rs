@@ -13,6 +13,7 @@
 mod call;
 mod support;
 
+mod audit;
 mod bundles;
 mod command_line;
 mod documents;
@@ -20,5 +21,6 @@ mod engines;
 mod exec;
 mod inherited;
 mod names;
+mod pass_through;
 mod records;
 mod refusal;

@@ -1,0 +1,135 @@
+//! What doesn't start a process is never failed, printed at or slowed down: not by a broken configuration, not by a
+//! runtime that has moved. What does start one is stopped by the same.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Bench, DOCUMENT, is_root, mkfifo, private, skip};
+
+const LINES: &[&[&str]] = &[
+    &["state", "c"],
+    &["kill", "--all", "c", "9"],
+    &["delete", "--force", "c"],
+    &["start", "c"],
+    &["ps", "c"],
+    &["features"],
+    &["update", "--resources", "-", "c"],
+];
+
+fn assert_passes(bench: &Bench, why: &str) {
+    for line in LINES {
+        let arrived = bench.run(*line).go().words();
+        assert_eq!(arrived, line.iter().map(OsString::from).collect::<Vec<_>>(), "{why}");
+    }
+}
+
+/// Configurations that say which runtime to take, and are broken otherwise; with what create says of them.
+const BROKEN: &[(&str, &str)] = &[
+    ("unknown = 1\n", "line 2: unknown field \"unknown\""),
+    ("level = \"closed\"\n", "line 2: unknown variant \"closed\""),
+    ("residual = 1\n", "line 2: invalid type"),
+    ("= nonsense [[\n", "line 2: "),
+    ("[audit]\nfile = \"x\"\n", "line 3: unknown field \"file\""),
+    ("[[namespace]]\nallow = [\"x\"]\n", "\"x\" is no gid and no range of gids"),
+    ("annotation = \"trusted\"\n", "annotation = \"trusted\" needs engine"),
+    ("runtime = \"/other\"\n", "line 2: duplicate key"),
+    ("[containerd]\ntimeout-ms = -1\n", "line 3: "),
+];
+
+#[test]
+fn a_broken_configuration_stops_create_and_nothing_else() {
+    if is_root() && !private() {
+        return skip("broken configurations", "a refused create would write to the machine's audit log");
+    }
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    for (broken, holds) in BROKEN {
+        bench.configure_whole(&format!("runtime = \"{}\"\n{broken}", bench.text("bin/runc")));
+        assert_passes(&bench, broken);
+        let sentence = bench.create(&bundle).refused(1);
+        assert!(sentence.contains("config.toml\": ") && sentence.contains(holds), "{broken}: {sentence}");
+        assert_eq!(bundle.document(), DOCUMENT);
+    }
+}
+
+#[test]
+fn a_configuration_that_others_could_write_stops_create_and_nothing_else() {
+    if is_root() && !private() {
+        return skip(
+            "a configuration of mode 0666",
+            "a refused create would write to the machine's audit log",
+        );
+    }
+    let bench = Bench::new();
+    for mode in [0o666, 0o620, 0o602] {
+        fs::set_permissions(bench.config(), fs::Permissions::from_mode(mode)).unwrap();
+        assert_passes(&bench, "mode");
+        let sentence = bench.create(&bench.bundle("c", DOCUMENT)).refused(1);
+        assert!(
+            sentence.contains(&format!("has mode {mode:04o}, others than its owner can write")),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_runtime_that_has_moved_is_found_by_what_was_found_last() {
+    if is_root() && !private() {
+        return skip(
+            "the link to the runtime",
+            "the one in the machine's /run/runc-strict is not to be changed",
+        );
+    }
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    bench.create(&bundle).arrived();
+    for gone in ["/no/such/runc", "no-such-runtime", "relative/runc", ""] {
+        bench.configure_whole(&format!("runtime = \"{gone}\"\n"));
+        assert_passes(&bench, gone);
+        // What starts a process takes the configuration at its word.
+        assert!(!bench.create(&bundle).refused(1).is_empty(), "{gone}");
+    }
+    // Where that is gone too, the first reason is the one to tell.
+    fs::remove_file(bench.runtime()).unwrap();
+    bench.configure_whole("runtime = \"/no/such/runc\"\n");
+    let sentence = bench.run(["kill", "c", "9"]).go().refused(1);
+    assert!(sentence.contains("can't find the real runtime \"/no/such/runc\""), "{sentence}");
+}
+
+#[test]
+fn a_configuration_that_can_t_be_read_is_neither_waited_for_nor_a_reason_to_stop() {
+    if is_root() && !private() {
+        return skip(
+            "configurations that can't be read",
+            "a refused create would write to the machine's audit log",
+        );
+    }
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    // It is known by the link alone: no runtime of the default name may be found on this machine.
+    bench.create(&bundle).arrived();
+    for obstacle in ["fifo", "folder", "gone"] {
+        fs::remove_file(bench.config()).ok();
+        match obstacle {
+            "fifo" => mkfifo(&bench.config()),
+            "folder" => fs::create_dir(bench.config()).unwrap(),
+            _ => fs::remove_dir(bench.config()).unwrap(),
+        }
+        let sentence = bench.create(&bundle).refused(1);
+        assert!(sentence.contains("config.toml"), "{obstacle}: {sentence}");
+        // Which runtime that is depends on the machine; that it isn't refused by us doesn't.
+        let outcome = bench.run(["--root", &bench.root(), "state", "no-such-container"]).go();
+        assert!(!outcome.err.contains("runc-strict"), "{obstacle}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn a_folder_of_volatile_state_that_can_t_be_used_stops_no_kill() {
+    let bench = Bench::new();
+    if is_root() && !private() {
+        return skip("a state folder that is a file", "the machine's /run/runc-strict is not to be changed");
+    }
+    fs::write(bench.path("run/runc-strict"), "a file").unwrap();
+    assert_passes(&bench, "state");
+}
