@@ -94,5 +94,5 @@ fn root_cause(why: &(dyn Error + 'static)) -> String {
         innermost = source;
     }
     let text = innermost.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(sentence, _)| sentence.to_lowercase())
+    text.split_once(" (os error").map(|(sentence, _)| sentence.to_lowercase()).unwrap_or(text)
 }
