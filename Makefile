@@ -1,21 +1,24 @@
 # What can be done here. `make` alone prints this list.
 
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
-RELEASE = target/$(TARGET)/release
-PROGRAM = $(RELEASE)/runc-strict
 # One static file: it is called in places where no library can be relied on.
-STATIC = RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target $(TARGET)
+STATIC = RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --quiet --target $(TARGET)
+PROGRAM = target/$(TARGET)/release/runc-strict
+# The suites are built for a short build and not for speed.
+SUITES = target/$(TARGET)/suites
+VM = integration/vm
+CARRIED = --in $(PROGRAM) --in $(SUITES)/suites --in $(SUITES)/probe
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: need-build ## build the static program
-	$(STATIC) -p runc-strict
+	$(STATIC) --release -p runc-strict
 	@ls -l $(PROGRAM)
 
 demo: need-build ## show in a minute what it does, on real containers
 	@integration/need runc=runc busybox=busybox-static
-	@$(STATIC) --quiet -p runc-strict
+	@$(STATIC) --release -p runc-strict
 	@integration/demo $(PROGRAM)
 
 test: test-units test-root ## run everything that can run here
@@ -25,7 +28,7 @@ test-units: need-build ## the tests that need no root
 	cargo test --locked -p runc-strict
 
 test-root: need-build ## the suites that need root, real runtimes and engines
-	@integration/run $(RELEASE)
+	@integration/run $(TARGET)
 
 lint: need-build ## formatting, lints, documentation, licences
 	cargo fmt --all --check
@@ -33,12 +36,28 @@ lint: need-build ## formatting, lints, documentation, licences
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p runc-strict
 	.ci/licences
 
-bench: need-build ## measure, side by side with bare runtimes
-	@integration/need runc=runc crun=crun busybox=busybox-static strace=strace
-	@$(STATIC) --quiet -p runc-strict
-	@integration/bench/run $(PROGRAM)
+bench: need-build ## measure, side by side with what it stands in front of
+	@integration/need strace=strace
+	$(STATIC) --release -p runc-strict -p runc-strict-bench
+	@target/$(TARGET)/release/bench $(PROGRAM)
+
+vm-test: need-build ## run the suites in a machine with systemd and pure cgroup v2
+	@$(VM)/need
+	$(STATIC) --release -p runc-strict
+	$(STATIC) --profile suites -p runc-strict-integration
+	@$(VM)/run $(CARRIED) -- ./suites run all --product ./runc-strict
+
+vm-shell: need-build ## open a console in that machine
+	@$(VM)/need
+	$(STATIC) --release -p runc-strict
+	$(STATIC) --profile suites -p runc-strict-integration
+	@$(VM)/shell $(CARRIED)
+
+vm-selftest: ## test the machine's own commands
+	@$(VM)/need
+	@$(VM)/selftest
 
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root lint bench need-build
+.PHONY: help build demo test test-units test-root vm-test vm-shell vm-selftest lint bench need-build
