@@ -44,12 +44,7 @@ pub(super) fn inputs() -> Vec<Input> {
         altered("a group is 2^32 + 50000", |spec| {
             spec["process"]["user"]["additionalGids"] = json!([1000, (1u64 << 32) + 50000]);
         }),
-        altered("a group outside gidMappings", |spec| {
-            spec["linux"]["namespaces"] = json!([{"type": "user"}, {"type": "pid"}, {"type": "mount"}]);
-            spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-            spec["linux"]["gidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-            spec["process"]["user"]["additionalGids"] = json!([1000, 70000]);
-        }),
+        Input::new("a group outside gidMappings", unmapped),
         altered("annotations are a list", |spec| spec["annotations"] = json!([])),
         altered("an annotation is a number", |spec| {
             spec["annotations"]["runc-strict/supplemental-groups"] = json!(5000);
@@ -68,6 +63,20 @@ fn create_refused(trial: &Trial, bundle: &Bundle, bytes: &[u8]) -> Result<String
     refusal(trial, &answer, &["config.json".to_owned()])?;
     let stderr = answer.stderr();
     ensure!(stderr.len() < 1000, "the sentence has {} bytes", stderr.len());
+    Ok(told(trial, &answer))
+}
+
+/// The runtime would fail late, with "setgroups: invalid argument".
+fn unmapped(trial: &Trial) -> Result<String> {
+    let mut bundle = trial.bundle()?;
+    let mappings = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.spec["linux"]["namespaces"] = json!([{"type": "user"}, {"type": "pid"}, {"type": "mount"}]);
+    bundle.spec["linux"]["uidMappings"] = mappings.clone();
+    bundle.spec["linux"]["gidMappings"] = mappings;
+    bundle.user(1000, 1000, &[1000, 70000]);
+    bundle.write()?;
+    let answer = trial.attempt(trial.create_call(&bundle))?;
+    refusal(trial, &answer, &["70000".to_owned()])?;
     Ok(told(trial, &answer))
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn refusal(trial: &Trial, answer: &Answer, words: &[String]) -> Resul
     ensure!(answer.stdout().is_empty(), "a refusal prints nothing on stdout, but {answer}");
     let stderr = answer.stderr();
     ensure!(stderr.lines().count() == 1, "a refusal is one line on stderr, but {answer}");
+    ensure!(stderr.starts_with("runc-strict: "), "the refusal should be runc-strict's own, but {answer}");
     for word in words {
         ensure!(stderr.contains(word), "the refusal should name \"{word}\", but {answer}");
     }
