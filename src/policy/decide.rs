@@ -3,7 +3,7 @@
 use super::annotation::{self, GROUPS_KEY, LEVEL_KEY};
 use super::capability::CapabilitySets;
 use super::gid::{Gid, GidSet, NGROUPS_MAX};
-use super::level::{GROUP_EQUIVALENT, GROUP_EQUIVALENT_PAIR, Level, SEALED_OUT};
+use super::level::{GROUP_EQUIVALENT, Level, SEALED_OUT};
 use super::reason::Reason;
 use super::rules::{AnnotationMode, Policy, PrimaryGid, Rules, VulnerableRuntime, within};
 use super::subject::{Declared, ImageGroups, Process, Subject};
@@ -269,9 +269,6 @@ pub(super) fn refuse_paranoid(process: &Process) -> Result<(), Reason> {
     }
     if let Some(cap) = GROUP_EQUIVALENT.iter().find(|c| process.capabilities.contain(**c)) {
         return Err(Reason::GroupEquivalent(*cap));
-    }
-    if GROUP_EQUIVALENT_PAIR.iter().all(|c| process.capabilities.contain(*c)) {
-        return Err(Reason::GroupEquivalentPair);
     }
     Ok(())
 }

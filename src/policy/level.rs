@@ -45,7 +45,10 @@ pub const SEALED_OUT: [Capability; 2] = [Capability::CAP_SETGID, Capability::CAP
 
 /// What `paranoid` refuses, beside uid 0: with one of these a process reads and writes the files of any group,
 /// or makes itself a process that may.
+///
+/// CAP_CHOWN suffices alone: chown the file to oneself, then read it.
 pub const GROUP_EQUIVALENT: &[Capability] = &[
+    Capability::CAP_CHOWN,
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_FOWNER,
@@ -55,7 +58,3 @@ pub const GROUP_EQUIVALENT: &[Capability] = &[
     Capability::CAP_SYS_MODULE,
     Capability::CAP_MKNOD,
 ];
-
-/// With both of these a process makes a setgid file of any group (chown(2) clears the bit without
-/// CAP_FSETID). One alone doesn't suffice.
-pub const GROUP_EQUIVALENT_PAIR: [Capability; 2] = [Capability::CAP_CHOWN, Capability::CAP_FSETID];

@@ -54,8 +54,6 @@ pub enum Reason {
     RootUser,
     /// A capability that equals any group, at level paranoid.
     GroupEquivalent(Capability),
-    /// CAP_CHOWN with CAP_FSETID, at level paranoid.
-    GroupEquivalentPair,
     /// The runtime looks up names and something could redirect it.
     Lookup {
         /// The runtime's name and version.
@@ -95,7 +93,10 @@ impl fmt::Display for Reason {
             Reason::Unauthorised { gid, namespace, config } => {
                 write!(f, "gid {gid} is listed by annotation \"{}\", but ", super::annotation::GROUPS_KEY)?;
                 f.write_str("neither the node nor the pod's securityContext authorises it; ")?;
-                write!(f, "declare it in supplementalGroups, or put allow = [\"{gid}\"] into a [[namespace]] table")?;
+                write!(
+                    f,
+                    "declare it in supplementalGroups, or put allow = [\"{gid}\"] into a [[namespace]] table"
+                )?;
                 if let Some(namespace) = namespace {
                     write!(f, " that matches {}", quoted(namespace.as_bytes()))?;
                 }
@@ -117,15 +118,15 @@ impl fmt::Display for Reason {
                 "primary gid {gid} was declared by nobody, it comes from the image; set runAsGroup, or primary-gid = \"warn\""
             ),
             Reason::NotMapped(gid) => {
-                write!(f, "gid {gid} isn't mapped into the container's user namespace; extend linux.gidMappings or leave it out")
+                write!(
+                    f,
+                    "gid {gid} isn't mapped into the container's user namespace; extend linux.gidMappings or leave it out"
+                )
             }
             Reason::RootUser => f.write_str("level paranoid refuses uid 0; set runAsUser to another user"),
             Reason::GroupEquivalent(cap) => write!(
                 f,
                 "level paranoid refuses {cap}, which equals any group; set privileged to false and drop ALL capabilities"
-            ),
-            Reason::GroupEquivalentPair => f.write_str(
-                "level paranoid refuses CAP_CHOWN together with CAP_FSETID, which equal any group; drop ALL capabilities",
             ),
             Reason::Lookup { runtime, trap } => {
                 write!(f, "{runtime} looks gids up by name in the container's etc/group, and ")?;
@@ -149,7 +150,10 @@ impl fmt::Display for Reason {
                 "restore takes the process's groups from the checkpoint image; allow it with restore = \"allow\" in {config}"
             ),
             Reason::NoRecord(why) => {
-                write!(f, "there is no record of the container, and {why}; create it anew through runc-strict")
+                write!(
+                    f,
+                    "there is no record of the container, and {why}; create it anew through runc-strict"
+                )
             }
         }
     }
