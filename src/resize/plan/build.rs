@@ -3,39 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::resize::amount::{Bytes, Limit};
-use crate::resize::convert::cpu::{CpuBurst, CpuShares, Ratio};
+use crate::resize::convert::cpu::Ratio;
 use crate::resize::convert::systemd;
 use crate::resize::desired::{Desired, Target};
 use crate::resize::field::Writer;
 use crate::resize::knob::{CgroupVersion, Knob};
 use crate::resize::knobs::Knobs;
 use crate::resize::refusal::Refusal;
-use crate::resize::snapshot::{Cgroup, Facts, Mode, ReclaimWay, Snapshot, Unit};
+use crate::resize::snapshot::{Facts, Mode, ReclaimWay, Snapshot};
 use crate::resize::value::{Course, Value};
-use crate::resize::verify::{Owner, accepts};
 
 use super::bandwidth::{self, Bandwidth, Means};
+use super::site::Site;
 use super::step::{Action, Level, Reason, Reclaim, Route, Step};
 use super::{Notice, Plan, pod, route};
-
-/// One cgroup on its way from what it is to what it shall be.
-struct Site<'a> {
-    level: Level,
-    cgroup: &'a Cgroup,
-    /// What its knobs hold after the steps so far.
-    now: Knobs,
-    /// What systemd holds after the steps so far.
-    unit: Option<Unit>,
-    /// What its knobs shall hold.
-    target: Knobs,
-    /// What was asked of it, before it was held against what is.
-    asked: Knobs,
-    /// True once systemd has been told of what it didn't know.
-    told: bool,
-    shares: Option<CpuShares>,
-    /// True if the runtime's update changes it.
-    by_runtime: bool,
-}
 
 /// One of the two directions, each of which is a pass over all containers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -353,74 +334,6 @@ impl<'a> Builder<'a> {
 }
 
 type Fields = BTreeMap<String, BTreeMap<crate::resize::field::Field, serde_json::Value>>;
-
-impl<'a> Site<'a> {
-    fn new(level: Level, cgroup: &'a Cgroup, asked: Knobs, page: Bytes) -> Self {
-        let owner = if cgroup.unit.is_some() { Owner::Systemd } else { Owner::Cgroupfs };
-        // quota and period are one thing in two files of version 1
-        let same_bandwidth = asked.bandwidth().zip(cgroup.knobs.bandwidth()).is_some_and(|(wanted, now)| {
-            let now = Knobs::from_iter([(Knob::CpuMax, Value::Cpu(now))]);
-            accepts(&Knob::CpuMax, &Value::Cpu(wanted), &now, owner, page)
-        });
-        // what is already so is no step, and keeps the kernel's own number
-        let is_so = |knob: &Knob, wanted: &Value| match knob {
-            Knob::CpuMax | Knob::CfsQuota | Knob::CfsPeriod => same_bandwidth,
-            _ => accepts(knob, wanted, &cgroup.knobs, owner, page),
-        };
-        let held =
-            |knob: &Knob, wanted: &Value| cgroup.knobs.get(knob).filter(|_| is_so(knob, wanted)).cloned();
-        let target = asked
-            .iter()
-            .map(|(knob, wanted)| (knob.clone(), held(knob, wanted).unwrap_or_else(|| wanted.clone())))
-            .collect();
-        Self {
-            level,
-            cgroup,
-            now: cgroup.knobs.clone(),
-            unit: cgroup.unit.clone(),
-            target,
-            asked,
-            told: false,
-            shares: None,
-            by_runtime: false,
-        }
-    }
-
-    /// What still has to change, in the order of knobs.
-    fn pending(&self) -> Vec<(Knob, Value)> {
-        let pending =
-            self.target.iter().filter(|(knob, value)| self.now.get(knob).is_none_or(|now| now != *value));
-        pending.map(|(knob, value)| (knob.clone(), value.clone())).collect()
-    }
-
-    /// What all its knobs shall hold in the end.
-    fn end(&self) -> Knobs {
-        let mut end = self.cgroup.knobs.clone();
-        end.extend(self.target.clone());
-        end
-    }
-
-    /// True if systemd doesn't know of something that was asked.
-    fn believes_otherwise(&self) -> bool {
-        let believed = |knob: &Knob| self.unit.as_ref().and_then(|unit| unit.knobs.get(knob));
-        let differs = |knob: &Knob| {
-            believed(knob).is_some_and(|value| systemd::settled(knob, &self.now).as_ref() != Some(value))
-        };
-        self.asked.iter().any(|(knob, _)| differs(knob))
-    }
-
-    fn bandwidth_change(&self) -> Option<(Bandwidth, Bandwidth)> {
-        let of = |knobs: &Knobs| {
-            let burst = knobs.burst().unwrap_or(CpuBurst::ZERO);
-            knobs.bandwidth().map(|cpu| Bandwidth { cpu, burst })
-        };
-        of(&self.now).zip(of(&self.end())).filter(|(from, to)| from != to)
-    }
-
-    fn changes_bandwidth(&self) -> bool {
-        self.cgroup.knobs.bandwidth() != self.end().bandwidth()
-    }
-}
 
 /// A knob without a line in its file: no limit.
 fn unset(knob: &Knob) -> Value {

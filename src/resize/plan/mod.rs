@@ -14,6 +14,7 @@ mod pod;
 pub mod rollback;
 mod route;
 mod show;
+mod site;
 mod step;
 
 use std::collections::BTreeMap;
