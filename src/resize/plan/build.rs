@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
             }
         }
         let fields = self.fields(&containers);
-        self.notice(&containers);
+        self.notice(&containers, pod.as_ref().map(|pod| &pod.now));
         Ok(Plan { version: self.current.version, steps: self.steps, notices: self.notices, fields })
     }
 
@@ -312,12 +312,26 @@ impl<'a> Builder<'a> {
         .collect()
     }
 
-    fn notice(&mut self, containers: &[(Site<'a>, Option<Site<'a>>)]) {
+    fn notice(&mut self, containers: &[(Site<'a>, Option<Site<'a>>)], pod: Option<&Knobs>) {
+        // version 1 would have refused a bandwidth above the pod's
+        let bounds = [self.current.version.memory_limit(), Knob::CpuMax];
         for (container, (site, _)) in self.current.containers.iter().zip(containers) {
             let name = || container.name.clone();
             let limited = site.now.bandwidth().is_some_and(|cpu| cpu.quota != Limit::Max);
             if container.exclusive_cpus && limited && site.changes_bandwidth() {
                 self.notices.push(Notice::ExclusiveCpus { container: name() });
+            }
+            for knob in &bounds {
+                let below = |pod: &&Value| {
+                    site.now.get(knob).is_some_and(|own| own.course(pod) == Some(Course::Down))
+                };
+                let value = pod.and_then(|pod| pod.get(knob)).filter(below).filter(|_| site.target.has(knob));
+                let notice = |value: &Value| Notice::PodBelow {
+                    container: name(),
+                    knob: knob.clone(),
+                    value: value.clone(),
+                };
+                self.notices.extend(value.map(notice));
             }
             let unaware = self.steps.iter().filter(|step| site.by_runtime && step.cgroup == site.cgroup.key);
             let files: BTreeSet<_> = unaware

@@ -25,9 +25,10 @@ pub use step::{Action, FieldChange, Level, PropertyChange, Reason, Reclaim, Rout
 
 use super::desired::Desired;
 use super::field::Field;
-use super::knob::CgroupVersion;
+use super::knob::{CgroupVersion, Knob};
 use super::refusal::Refusal;
 use super::snapshot::{Facts, Snapshot};
+use super::value::Value;
 
 /// What would be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,15 @@ pub enum Notice {
     ExclusiveCpus {
         /// The container.
         container: String,
+    },
+    /// The pod's own limit is below the container's, and isn't the sum of its containers', so that it stays.
+    PodBelow {
+        /// The container.
+        container: String,
+        /// The pod's knob.
+        knob: Knob,
+        /// The pod's value.
+        value: Value,
     },
     /// The runtime's update can't say this, so that its state keeps the old value.
     RuntimeUnaware {

@@ -102,6 +102,12 @@ impl fmt::Display for Notice {
                 "container {} has CPUs of its own; a CPU limit throttles it on them",
                 Quoted(container)
             ),
+            Self::PodBelow { container, knob, value } => write!(
+                out,
+                "container {}: its pod allows only {knob} {}, and keeps it: the pod's limit isn't its containers' sum",
+                Quoted(container),
+                amount(value)
+            ),
             Self::RuntimeUnaware { container, file } => write!(
                 out,
                 "container {}: the runtime's update can't set {file}; its own state keeps the old value",
