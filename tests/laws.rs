@@ -242,10 +242,20 @@ proptest! {
     #[test]
     fn with_an_annotation_the_result_is_exact_or_refused(s in subject(), p in policy()) {
         let verdict = decide(&s, &p);
-        if let (Some(identity), Some(_)) = (verdict.identity(), &s.requested_groups) {
+        if let (false, Some(identity), Some(_)) = (s.sandbox, verdict.identity(), &s.requested_groups) {
             let mut exact = listed(&s).expect("an annotation that can't be read is refused");
             exact.insert(identity.gid);
             prop_assert_eq!(&identity.groups, &exact);
+        }
+    }
+
+    #[test]
+    fn an_annotation_of_groups_is_for_the_containers_and_changes_nothing_for_their_sandbox(s in subject(), p in policy()) {
+        let annotated = Subject { sandbox: true, ..s };
+        let plain = Subject { requested_groups: None, ..annotated.clone() };
+        if let Some(identity) = decide(&annotated, &p).identity() {
+            let verdict = decide(&plain, &p);
+            prop_assert_eq!(Some(&identity.groups), verdict.identity().map(|i| &i.groups));
         }
     }
 

@@ -34,7 +34,9 @@ fn judge(subject: &Subject, policy: &Policy) -> Result<Verdict, Reason> {
     let mut findings = Vec::new();
     let level = level(subject, rules.level, &mut findings)?;
     let primary = Gid::new(subject.process.gid).ok_or(Reason::GidTooLarge(subject.process.gid))?;
-    let requested = requested(subject)?;
+    // The annotation chooses for the pod's containers, and the pod declares for them. The pause program beside them
+    // gets none of it; else an annotation with a declared gid would stop every pod at its sandbox.
+    let requested = requested(subject)?.filter(|_| !subject.sandbox);
 
     let rulings =
         Bench { subject, policy, rules: &rules, primary, requested: requested.as_ref() }.rule_all()?;
