@@ -114,8 +114,8 @@ impl Containerd {
             let entries = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
             found.extend(entries.map(|entry| format!("{}", entry.path().display())));
         }
-        let parent = Room::cgroup_parent();
-        let cgroups = cgroup_folders().into_iter().filter(|f| !f.ends_with(parent.trim_start_matches('/')));
+        let pods = format!("{}/pods/", Room::cgroup_parent());
+        let cgroups = cgroup_folders().into_iter().filter(|f| f.to_string_lossy().contains(&pods));
         found.extend(cgroups.map(|folder| format!("cgroup {}", folder.display())));
         found
     }

@@ -169,12 +169,22 @@ fn cases_of(kind: Kind) -> Vec<Case> {
         ),
         row(
             kind,
-            "level paranoid, the sandbox's uid is 0",
+            "level paranoid, uid 0",
             "strict",
             &[(LEVEL, "paranoid")],
             Wish { user: Some(0), ..Wish::default() },
             &[0, 50000],
             Refused(&["paranoid", "uid 0"]),
+        ),
+        // The sandbox runs as uid 0 with the engine's capabilities; containerd's word exempts it.
+        row(
+            kind,
+            "level paranoid, no capabilities",
+            "strict",
+            &[(LEVEL, "paranoid")],
+            Wish { no_capabilities: true, ..grouped(&[60000]) },
+            MERGED,
+            Sealed(&[1000, 60000]),
         ),
         row(
             kind,

@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<bool> {
         }
         report.table(suite);
     }
-    bench.close();
+    let clean = bench.close();
     room.sweep();
-    report.close(options.table.as_deref())
+    Ok(report.close(options.table.as_deref())? && clean)
 }

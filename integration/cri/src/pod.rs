@@ -67,6 +67,7 @@ pub(crate) struct Wish {
     pub(crate) groups: Vec<i64>,
     pub(crate) privileged: bool,
     pub(crate) readonly: bool,
+    pub(crate) no_capabilities: bool,
     pub(crate) stdin: bool,
     /// A shell's words; after them it says who it is and waits.
     pub(crate) ends: bool,
@@ -137,7 +138,7 @@ impl Pod {
             log_directory: logs.display().to_string(),
             annotations: owned(annotations),
             linux: Some(api::LinuxPodSandboxConfig {
-                cgroup_parent: Room::cgroup_parent(),
+                cgroup_parent: format!("{}/pods", Room::cgroup_parent()),
                 security_context: Some(security),
                 ..Default::default()
             }),
@@ -171,6 +172,9 @@ impl Pod {
             supplemental_groups: wish.groups.clone(),
             privileged: wish.privileged,
             readonly_rootfs: wish.readonly,
+            capabilities: wish
+                .no_capabilities
+                .then(|| api::Capability { drop_capabilities: vec!["ALL".to_owned()], ..Default::default() }),
             ..Default::default()
         };
         let config = api::ContainerConfig {
