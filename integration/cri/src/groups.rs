@@ -216,6 +216,7 @@ fn cases_of(kind: Kind) -> Vec<Case> {
     list.push(Case::new(&["a container of ctr, which declares nothing", kind.name()], move |bench| {
         without_cri(bench, kind)
     }));
+    list.push(Case::new(&["explain asks containerd", kind.name()], move |bench| explained(bench, kind)));
     list.push(Case::new(&["user namespace", kind.name()], |_| {
         Ok(Outcome::Skipped("containerd 1.6 has no user namespaces for pods".to_owned()))
     }));
@@ -318,6 +319,23 @@ fn annotated_anew(bench: &Bench, kind: Kind) -> Result<Outcome> {
         cells.push(seen.join("; then "));
     }
     Ok(Outcome::Passed(cells))
+}
+
+/// Beside a living container, explain on its bundle gets containerd's word as create did.
+fn explained(bench: &Bench, kind: Kind) -> Result<Outcome> {
+    let handler = format!("strict-{}", kind.name());
+    let pod = Pod::run(bench, &handler, &[], &Wish::default())?;
+    let container = pod.container("main", &Wish { group: Some(1000), ..Wish::alice(&[60000]) })?;
+    let bundle = bench.containerd()?.bundle(&container.id);
+    let mut command = std::process::Command::new(bench.room.dir.join(&handler));
+    let text = crate::bench::output(command.arg("explain").arg(bundle).arg("--json"))?;
+    let document: serde_json::Value = serde_json::from_str(&text).context("read explain's document")?;
+    ensure!(document["declared"] == true && document["unasked"].is_null(), "{text}");
+    ensure!(document["after"] == serde_json::json!([1000, 60000]), "{text}");
+    let origins = document["rulings"].to_string();
+    ensure!(origins.contains("declared"), "no gid comes from the declaration: {text}");
+    pod.remove()?;
+    Ok(Outcome::Passed(vec!["-".to_owned(), "60000 is declared".to_owned()]))
 }
 
 /// ctr writes no metadata of the CRI: the residual decides, and the image's groups stay out.

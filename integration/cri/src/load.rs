@@ -27,7 +27,24 @@ const AT_A_TIME: u32 = 10;
 fn cases(bench: &Bench) -> Vec<Case> {
     // The handler without a script between calls the product as configured for the first runtime.
     let kinds = bench.kinds.iter().take(1);
-    kinds.map(|kind| case(*kind)).collect()
+    kinds.flat_map(|kind| [case(*kind), in_turns(*kind)]).collect()
+}
+
+/// One pod at a time, on both roads in turns: what a pod takes where nothing else runs.
+fn in_turns(kind: Kind) -> Case {
+    Case::new(&["20 pods, one at a time", kind.name()], move |bench| {
+        let cri = bench.containerd()?.cri.clone();
+        let bare_handler = format!("bare-{}", kind.name());
+        let (mut bare, mut strict) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            let one = |handler: &str, expected: &[u32]| {
+                one(cri.clone(), &bench.room, bench.next(), handler, expected)
+            };
+            bare.push(one(&bare_handler, &[1000, 3000, 50000, 60000])?);
+            strict.push(one(DIRECT, &[1000, 60000])?);
+        }
+        Ok(Outcome::Passed(vec![figures(&mut bare), figures(&mut strict)]))
+    })
 }
 
 fn case(kind: Kind) -> Case {
