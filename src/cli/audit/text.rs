@@ -62,7 +62,11 @@ fn who(id: &str, pod: &Pod) -> String {
     let part = |text: &Option<String>| escaped(text.as_deref().unwrap_or("-").as_bytes());
     match &pod.namespace {
         None => id,
-        Some(_) => format!("{}/{}:{} {id}", part(&pod.namespace), part(&pod.name), part(&pod.container)),
+        Some(_) => {
+            let container =
+                if pod.container.is_some() { format!(":{}", part(&pod.container)) } else { String::new() };
+            format!("{}/{}{container} {id}", part(&pod.namespace), part(&pod.name))
+        }
     }
 }
 
