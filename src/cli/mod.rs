@@ -2,6 +2,7 @@
 //! completions come from that.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +48,10 @@ enum Command {
 /// Runs the sub-command that `words` name.
 pub fn run(words: &[OsString]) -> u8 {
     let program = OsString::from("runc-strict");
+    // `--debug --help`: the runtime's globals are not ours, and what is asked for is help.
+    let help = [OsString::from("--help")];
+    let asked = words.len() > 1 && words.first().is_some_and(|w| w.as_bytes().starts_with(b"-"));
+    let words = if asked { &help } else { words };
     let cli = match Cli::try_parse_from(std::iter::once(&program).chain(words)) {
         Ok(cli) => cli,
         Err(why) => {
