@@ -13,7 +13,7 @@ fn words(text: &[&str]) -> Vec<OsString> {
 fn canonical(invocation: &Invocation) -> Option<Vec<OsString>> {
     match invocation {
         Invocation::Start(start) | Invocation::Restore(start) => {
-            Some(start.words(start.bundle.as_deref().map_or(OsStr::new("/cwd"), |b| b.as_os_str())))
+            Some(start.words(start.bundle.as_deref().map_or_else(|| OsStr::new("/cwd"), |b| b.as_os_str())))
         }
         Invocation::Exec(exec) => match &exec.process {
             ProcessSource::Document(path) => Some(exec.words(path.as_os_str())),

@@ -68,7 +68,7 @@ fn a_document_that_can_t_be_read_is_named() {
     }
     let bench = Bench::new();
     let bundle = bench.bundle("c", DOCUMENT);
-    fs::set_permissions(bundle.config(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bundle.config(), fs::Permissions::from_mode(0o0)).unwrap();
     let sentence = create_refused(&bench, Path::new(bundle.text()));
     assert!(sentence.contains("can't open") && sentence.contains("permission denied"), "{sentence}");
 }

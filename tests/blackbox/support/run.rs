@@ -149,7 +149,6 @@ impl Started<'_> {
         };
         assert_eq!(status.signal(), None, "a signal ended it");
         Outcome {
-            pid,
             code: status.code().unwrap(),
             out: take(&self.out),
             err: take(&self.err),
@@ -161,8 +160,6 @@ impl Started<'_> {
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The process's pid.
-    pub(crate) pid: u32,
     /// Its exit code.
     pub(crate) code: i32,
     /// Its stdout.
