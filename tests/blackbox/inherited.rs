@@ -88,7 +88,7 @@ fn sigpipe_is_neither_ignored_nor_restored_on_the_way() {
 
 #[test]
 fn umask_and_working_directory_arrive() {
-    assert_inherited(|run| run.umask(0o137).cwd("/"));
+    assert_inherited(|run| run.umask(0o077).cwd("/"));
     assert_inherited(|run| run.umask(0).cwd("/proc"));
 }
 
@@ -107,11 +107,18 @@ fn further_descriptors_arrive_under_their_numbers() {
 }
 
 #[test]
-fn the_umask_takes_nothing_from_the_files_that_are_written() {
-    let bench = Bench::new();
-    let bundle = bench.bundle("c", DOCUMENT);
-    let root = bench.root();
-    bench.run(["--root", &root, "create", "-b", bundle.text(), "c"]).umask(0o777).go().arrived();
-    assert_eq!(bundle.groups(), [1000, 5000]);
-    assert_eq!(bench.audit_lines().len(), 1);
+fn a_umask_neither_widens_nor_narrows_what_is_written() {
+    use std::os::unix::fs::PermissionsExt;
+    for mask in [0, 0o077] {
+        let bench = Bench::new();
+        let bundle = bench.bundle("c", DOCUMENT);
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let before = mode(bundle.config());
+        let root = bench.root();
+        bench.run(["--root", &root, "create", "-b", bundle.text(), "c"]).umask(mask).go().arrived();
+        assert_eq!(bundle.groups(), [1000, 5000]);
+        assert_eq!(mode(bundle.config()), before);
+        assert_eq!((mode(bench.record("c")), mode(bench.records())), (0o600, 0o700));
+        assert_eq!(mode(bench.audit()), 0o640 & !mask);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{Bench, DOCUMENT, PROCESS};
+use crate::support::{Bench, DOCUMENT, PROCESS, is_root, private, skip};
 
 const OLD: &str = "runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1+b1\nspec: 1.0.2-dev\n";
 
@@ -110,6 +110,9 @@ fn an_exec_looks_at_the_container_s_present_file() {
 
 #[test]
 fn the_runtime_is_asked_for_its_version_once() {
+    if is_root() && !private() {
+        return skip("the answer that is kept", "other tests share the machine's /run/runc-strict");
+    }
     let bench = Bench::new();
     for id in ["a", "b", "c"] {
         bench.create(&bench.bundle(id, DOCUMENT)).arrived();
@@ -120,11 +123,14 @@ fn the_runtime_is_asked_for_its_version_once() {
         let call: crate::call::Call = serde_json::from_str(text).unwrap();
         call.words() == ["--version"]
     });
-    assert!(asked.count() <= 1);
+    assert_eq!(asked.count(), 1);
 }
 
 #[test]
 fn a_runtime_that_was_replaced_is_asked_again() {
+    if is_root() && !private() {
+        return skip("the answer that is kept", "other tests share the machine's /run/runc-strict");
+    }
     let bench = Bench::with_runtime(OLD);
     fs::write(bench.path("rootfs/etc/group"), "5000:x:50000:\n").unwrap();
     create(&bench, DOCUMENT).refused(1);
