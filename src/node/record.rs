@@ -183,7 +183,9 @@ pub fn checked(key: &Key, mut record: Record) -> std::result::Result<Record, Str
         (None, _) => {}
     }
     let state = State::read(&key.root, OsStr::new(&key.id)).map_err(|why| why.to_string())?;
-    if state.bundle != record.bundle || state.init.start < record.creator.start {
+    // Runtimes go to the bundle and ask where they are: links in its name are gone in theirs.
+    let resolved = |bundle: &Path| fs::canonicalize(bundle).unwrap_or_else(|_| bundle.to_path_buf());
+    if resolved(&state.bundle) != resolved(&record.bundle) || state.init.start < record.creator.start {
         return Err(format!("{} is of another container", show(&path)));
     }
     record.bond = now.map(|folder| Bond { folder, init: state.init });

@@ -78,6 +78,21 @@ fn a_second_create_that_can_t_become_the_runtime_leaves_the_record_alone_too() {
 }
 
 #[test]
+fn a_bundle_that_is_named_through_a_link_is_the_runtime_s_bundle() {
+    for version in ["runc version 1.3.0\n", "crun version 1.20\n"] {
+        let bench = Bench::with_runtime(version);
+        std::os::unix::fs::symlink(bench.path("bundles"), bench.path("link")).unwrap();
+        bench.bundle("c", DOCUMENT);
+        let (root, link) = (bench.root(), bench.text("link/c"));
+        let line = ["--root", &root, "create", "--bundle", &link, "c"];
+        assert_eq!(bench.run(line).go().words(), line);
+        assert_eq!(bench.exec("c", PROCESS).arrived().exec_groups(), [1000, 5000]);
+        let line = bench.audit_lines().pop().unwrap();
+        assert_eq!(line["findings"], serde_json::json!([]), "it was judged anew");
+    }
+}
+
+#[test]
 fn delete_forgets_and_is_content_with_nothing_to_forget() {
     let bench = Bench::new();
     bench.create(&bench.bundle("c", DOCUMENT)).arrived();

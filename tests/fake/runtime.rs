@@ -61,7 +61,8 @@ fn act(home: &Path, argv: &[OsString]) -> c_int {
     }
     let init = fs::read_to_string(home.join("init")).ok().and_then(|text| text.trim().parse().ok());
     let init = init.unwrap_or_else(std::process::id);
-    let bundle = value(argv, "--bundle").map(PathBuf::from).unwrap_or_default();
+    // As runc and crun, which go to the bundle and then ask where they are.
+    let bundle = value(argv, "--bundle").map(fs::canonicalize).transpose().ok().flatten().unwrap_or_default();
     let crun = fs::read(home.join("version")).is_ok_and(|text| text.starts_with(b"crun"));
     let made = fs::create_dir_all(&folder).and_then(|()| match crun {
         true => {
