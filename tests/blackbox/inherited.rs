@@ -58,9 +58,14 @@ fn file(bundle: &Bundle) -> File {
 #[test]
 fn the_environment_arrives_whole_and_in_its_order() {
     assert_inherited(|run| run.env("Z", "1").env("A", "").env("LISTEN_FDS", "0").env("NOTIFY_SOCKET", "/n"));
-    assert_inherited(|run| {
-        run.env_remove("XDG_RUNTIME_DIR").env("XDG_RUNTIME_DIR", "/nowhere").env("HOME", "/")
-    });
+    assert_inherited(|run| run.env("HOME", "/").env("PATH", "").env("RUNC_STRICT", "7"));
+}
+
+#[test]
+fn what_is_no_text_in_the_environment_arrives_too() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    assert_inherited(|run| run.env(OsStr::from_bytes(b"\xff"), OsStr::from_bytes(b"a\x80=\n\x01")));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod engines;
 mod exec;
 mod explain;
 mod inherited;
+mod judged_anew;
 mod names;
 mod own;
 mod pass_through;
