@@ -142,6 +142,18 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// The document of a cgroup with these knobs: the complete set that an `update` begins with where nothing better is
+    /// known, such as what the engine sent last.
+    pub fn document(&self, knobs: &Knobs) -> Json {
+        let mut document = json!({});
+        for (field, value) in knobs.iter().filter_map(|(knob, _)| self.fields(knob, knobs)).flatten() {
+            field.put(&mut document, value);
+        }
+        document
+    }
+}
+
 impl Field {
     /// The fields that stand once in a document.
     const PLAIN: [Self; 11] = [

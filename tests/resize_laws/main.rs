@@ -5,15 +5,18 @@ mod kernel;
 mod worlds;
 
 use kernel::{Kernel, Node};
+use oci_spec::runtime::LinuxResources;
 use proptest::prelude::*;
 use runc_strict::resize::amount::{Bytes, Limit};
 use runc_strict::resize::convert::cpu::CpuMax;
 use runc_strict::resize::convert::cpuset::Cpuset;
 use runc_strict::resize::desired::desired;
+use runc_strict::resize::field::Writer;
 use runc_strict::resize::knob::Knob;
 use runc_strict::resize::plan::rollback::rollback;
 use runc_strict::resize::plan::{Action, Plan, Reason, Step, plan};
 use runc_strict::resize::refusal::Refusal;
+use runc_strict::resize::request::Request;
 use runc_strict::resize::snapshot::{CgroupKey, ReclaimWay};
 use runc_strict::resize::value::{Course, Value};
 use runc_strict::resize::verify::{Owner, accepts};
@@ -154,7 +157,7 @@ fn same(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
 
     #[test]
     fn no_state_between_is_refused_or_tighter_than_both_ends(world in world()) {
@@ -221,6 +224,25 @@ proptest! {
             let read: Step = serde_json::from_str(&line).map_err(|error| TestCaseError::fail(format!("{error}: {line}")))?;
             prop_assert_eq!(&read, &step, "{}", line);
         }
+    }
+
+    #[test]
+    fn a_document_made_of_a_cgroup_asks_for_what_it_has(world in world()) {
+        let mut world = world;
+        let documents = world.snapshot.containers.iter().map(|container| {
+            let cgroup = &container.cgroup;
+            let writer = Writer { formula: cgroup.formula, abilities: world.facts.runtime, shares: None };
+            (container.name.clone(), writer.document(&cgroup.knobs))
+        });
+        world.requests = documents
+            .map(|(name, document)| {
+                let resources: LinuxResources = serde_json::from_value(document).expect("a document");
+                (name, Request::from_oci(&resources).expect("a request"))
+            })
+            .collect();
+        let plan = planned(&world).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
+        let told = plan.steps.iter().all(|step| step.reason == Reason::TellSystemd);
+        prop_assert!(told, "more than telling systemd: {}", plan);
     }
 
     #[test]

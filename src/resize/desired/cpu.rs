@@ -68,7 +68,9 @@ impl Conversion<'_> {
     /// systemd knows whole percents only, and its word lasts longer than a file's.
     fn as_systemd_will(&self, knobs: &mut Knobs) -> Result<(), Refusal> {
         let direct = self.facts.mode == Mode::Direct && self.container.cgroup.unit.is_some();
-        let Some(cpu) = knobs.bandwidth().filter(|_| direct) else { return Ok(()) };
+        let asked = knobs.bandwidth().filter(|_| direct);
+        // what is so already stays as exact as it is
+        let Some(cpu) = asked.filter(|cpu| self.now().bandwidth() != Some(*cpu)) else { return Ok(()) };
         let kept = if systemd::keeps_period(self.facts.systemd) {
             Some(cpu)
         } else {

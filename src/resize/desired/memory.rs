@@ -56,7 +56,9 @@ impl Conversion<'_> {
             CgroupVersion::V2 => Knob::SwapMax,
         };
         let limit = limit.unwrap_or(Limit::Max);
-        if let Some(sum) = request.memsw.filter(|sum| *sum < limit && *sum != Limit::Max) {
+        // without a memory limit documents mean the swap alone, which only version 2 can bound
+        let alone = self.version == CgroupVersion::V2 && limit == Limit::Max;
+        if let Some(sum) = request.memsw.filter(|sum| *sum < limit && !alone) {
             let why = format!("memory and swap together can't be below the memory limit {limit}; raise it");
             return Err(self.unfit(&Knob::MemswLimit, &Value::Bytes(sum), why));
         }
