@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::proc_status::ProcStatus;
-use super::process::ProcessKey;
+use super::process::{ProcessKey, stat_field};
 use crate::error::{Error, Result};
 
 /// All processes of the machine at one moment, and where cgroups are mounted.
@@ -111,11 +111,8 @@ impl Processes {
     }
 }
 
-/// The fourth field of /proc/PID/stat; the second is a name in brackets that may itself hold brackets.
 fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let behind = stat.iter().rposition(|b| *b == b')')?;
-    std::str::from_utf8(stat.get(behind + 1..)?).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+    stat_field(pid, 4)?.try_into().ok()
 }
 
 /// All pids of a cgroup and of those below it.

@@ -22,11 +22,7 @@ impl ProcessKey {
 
     /// The process that has this pid now.
     pub fn of(pid: u32) -> Option<ProcessKey> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in brackets, which may itself hold brackets and blanks.
-        let behind = stat.iter().rposition(|b| *b == b')')?;
-        let text = std::str::from_utf8(stat.get(behind + 2..)?).ok()?;
-        let start = text.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        let start = stat_field(pid, 22)?;
         Some(ProcessKey { pid, start })
     }
 
@@ -34,6 +30,23 @@ impl ProcessKey {
     pub fn lives(self) -> bool {
         ProcessKey::of(self.pid) == Some(self)
     }
+}
+
+/// A number in /proc/PID/stat, counted as proc_pid_stat(5) does: 4 is the parent, 22 the time of the start.
+pub fn stat_field(pid: u32, number: usize) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets, which may itself hold brackets and blanks.
+    let behind = stat.iter().rposition(|b| *b == b')')?;
+    let text = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;
+    text.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+/// Whether the process is still the copy that its parent made of itself, and has executed nothing yet: a container's
+/// init before it is started, with the runtime's own threads. What has executed something never becomes so again.
+pub fn is_unexecuted(pid: u32) -> bool {
+    /// include/linux/sched.h: forked but didn't exec
+    const PF_FORKNOEXEC: u64 = 0x40;
+    stat_field(pid, 9).is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
 }
 
 /// Whether some process has this pid.

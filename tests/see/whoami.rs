@@ -1,8 +1,9 @@
 //! `whoami`: what the processes are, beside what the record says.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::golden::assert_golden;
 use crate::room::{Room, identities};
@@ -159,4 +160,26 @@ fn a_container_that_has_ended_isn_t_mistaken_for_another_process() {
     let seen = room.run(["whoami", "c0ffee"]);
     assert_eq!((seen.code, seen.err.as_str()), (2, "runc-strict: container \"c0ffee\" doesn't run\n"));
     assert_eq!(room.run(["whoami", "--all"]).out, "no container runs that there is a record of\n");
+}
+
+#[test]
+fn an_init_that_is_still_the_runtime_s_is_told_and_is_no_drift() {
+    let room = Room::new();
+    room.create("c0ffee", &[1000]);
+    // A subshell is a copy of its shell that has executed nothing, as an init before it is started.
+    let script = "exec 3<&0; (read -r x <&3) & echo $!; wait";
+    let mut shell =
+        Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut pid = String::new();
+    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    room.state("c0ffee", pid.trim().parse().unwrap());
+    let text = room.run(["whoami", "c0ffee"]);
+    let json = room.run(["whoami", "--json", "c0ffee"]);
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    assert_eq!(text.code, 0, "{text:?}");
+    assert!(text.out.contains("created and not started") && !text.out.contains("drift"), "{}", text.out);
+    let document: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(document["containers"][0]["started"], false);
+    assert_eq!(document["containers"][0]["processes"], serde_json::json!([]));
 }

@@ -83,15 +83,29 @@ pub(super) fn of(process: &ProcStatus, entered: bool, identity: &Identity) -> Ve
     if entered && !sealed {
         return drift;
     }
-    let named = |cap: Capability| {
-        capability::names(&identity.bounding, cap) && !(sealed && SEALED_OUT.contains(&cap))
-    };
-    let any = process.capabilities.any();
-    let mut gained: Vec<Capability> = caps::all().into_iter().filter(|c| any & c.bitmask() != 0).collect();
-    gained.retain(|cap| !named(*cap));
-    gained.sort_by_key(Capability::index);
-    drift.extend(gained.into_iter().map(|cap| Drift::Capability { name: cap.to_string() }));
+    let mut allowed = mask(&identity.bounding);
+    if sealed {
+        allowed &= !SEALED_OUT.iter().fold(0, |bits, capability| bits | capability.bitmask());
+    }
+    let gained = process.capabilities.any() & !allowed;
+    if gained != 0 {
+        let mut known: Vec<Capability> =
+            caps::all().into_iter().filter(|c| gained & c.bitmask() != 0).collect();
+        known.sort_by_key(Capability::index);
+        drift.extend(known.into_iter().map(|cap| Drift::Capability { name: cap.to_string() }));
+    }
     drift
+}
+
+/// The bits of a set that is given by names, in any spelling that a runtime takes.
+fn mask(names: &[String]) -> u64 {
+    let spelt = |name: &String| {
+        let known = caps::all().into_iter().filter(|cap| capability::is(name, *cap));
+        known.fold(0, |bits, cap| bits | cap.bitmask())
+    };
+    // The usual spelling is looked up without trying every other one.
+    let bits = |name: &String| name.parse().map_or_else(|_| spelt(name), |cap: Capability| cap.bitmask());
+    names.iter().fold(0, |all, name| all | bits(name))
 }
 
 /// Those of the four ids that aren't `recorded`, each once.
@@ -196,6 +210,14 @@ mod tests {
             [],
             "at level groups an exec's capabilities are left alone"
         );
+    }
+
+    #[test]
+    fn a_capability_of_the_record_counts_in_every_spelling() {
+        for name in ["CAP_SETGID", "setgid", "cap_setgid", "6"] {
+            let identity = Identity { bounding: vec![name.to_owned()], ..identity() };
+            assert_eq!(of(&process(), false, &identity), [], "{name}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Report for Json<W> {
-    fn begin(&mut self, container: &Found) -> Result<()> {
+    fn begin(&mut self, container: &Found, started: bool) -> Result<()> {
         let start = if self.containers == 0 { "{\"v\":1,\"containers\":[" } else { "," };
         self.containers += 1;
         self.processes = 0;
@@ -37,6 +37,7 @@ impl<W: Write> Report for Json<W> {
             "container": container.key.id,
             "root": container.key.root.to_string_lossy(),
             "pod": container.pod(),
+            "started": started,
             "record": record.ok().map(|record| json!({
                 "time": record.time,
                 "uid": record.identity.uid,

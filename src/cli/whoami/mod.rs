@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::node::members::{Member, Processes};
 use crate::node::names::Names;
 use crate::node::proc_status::{IdMap, ProcStatus};
+use crate::node::process::is_unexecuted;
 use drift::Drift;
 
 /// Some process differs from its record.
@@ -66,7 +67,7 @@ pub(super) struct Row<'r> {
 /// How what is found is shown, piece by piece, so that a container with ten thousand processes of 65536 groups
 /// each needs no memory.
 trait Report {
-    fn begin(&mut self, container: &Found) -> std::io::Result<()>;
+    fn begin(&mut self, container: &Found, started: bool) -> std::io::Result<()>;
     fn row(&mut self, row: &Row<'_>, names: &mut Names) -> std::io::Result<()>;
     fn end(&mut self, drift: bool) -> std::io::Result<()>;
     fn finish(&mut self, drift: bool) -> std::io::Result<()>;
@@ -151,8 +152,10 @@ fn show(container: &Found, init: u32, members: &[Member], report: &mut dyn Repor
     let mut names = Names::of_process(init);
     let maps = (IdMap::of(init, "uid_map"), IdMap::of(init, "gid_map"));
     let mut any = false;
-    report.begin(container)?;
-    for member in members {
+    // Before it is started the init is the runtime itself, on its way to who it will be.
+    let waits = is_unexecuted(init);
+    report.begin(container, !waits)?;
+    for member in members.iter().filter(|member| !(waits && member.pid == init)) {
         // A process that has ended meanwhile is nobody.
         let Some(main) = ProcStatus::of(member.pid) else { continue };
         let threads = ProcStatus::deviant_threads(member.pid, &main);

@@ -34,13 +34,13 @@ impl<W: Write> Table<W> {
 }
 
 impl<W: Write> Report for Table<W> {
-    fn begin(&mut self, container: &Found) -> Result<()> {
+    fn begin(&mut self, container: &Found, started: bool) -> Result<()> {
         if self.containers > 0 {
             writeln!(self.out)?;
         }
         self.containers += 1;
         self.most_groups = 0;
-        self.recorded = container.record.is_ok();
+        self.recorded = container.record.is_ok() && started;
         let id = self.palette.paint(Colour::Bold, &escaped(container.key.id.as_bytes()));
         writeln!(self.out, "container {id} in {}", show(&container.key.root))?;
         if let Some(pod) = container.pod().and_then(pod_text) {
@@ -61,6 +61,9 @@ impl<W: Write> Report for Table<W> {
                 )?;
             }
             Err(why) => writeln!(self.out, "record    none: {why}; what differs can't be told")?,
+        }
+        if !started {
+            writeln!(self.out, "state     created and not started: its init is still the runtime's")?;
         }
         writeln!(
             self.out,
