@@ -43,7 +43,11 @@ impl Captured {
         let numbers = names.iter().filter_map(|n| n.strip_suffix(".argv.json"));
         let one = |number: &str| {
             let text = fs::read_to_string(folder.join(format!("{number}.argv.json"))).unwrap();
-            let words: Vec<String> = serde_json::from_str(&text).unwrap();
+            let mut words: Vec<String> = serde_json::from_str(&text).unwrap();
+            // podman names no root, and the default one is the machine's.
+            if !words.iter().any(|w| w.starts_with("--root")) {
+                words.splice(0..0, ["--root".to_owned(), "/run/runc".to_owned()]);
+            }
             let words = words.iter().map(|w| rehome(host, w)).collect();
             Captured { number: number.to_owned(), folder: folder.clone(), words }
         };
@@ -83,9 +87,11 @@ impl Captured {
     }
 }
 
-/// The one value that is changed, as a text and its replacement.
+/// The one value that is changed, or the one member that is added.
 fn with_groups(text: &str, groups: &str) -> String {
-    let key = text.find("\"additionalGids\"").unwrap();
+    let Some(key) = text.find("\"additionalGids\"") else {
+        return text.replacen("\"user\":{", &format!("\"user\":{{\"additionalGids\":{groups},"), 1);
+    };
     let from = key + text[key..].find('[').unwrap();
     let to = from + text[from..].find(']').unwrap() + 1;
     format!("{}{groups}{}", &text[..from], &text[to..])
@@ -118,6 +124,7 @@ fn replay(engine: &str, configuration: &str) {
             seen.push("create");
         } else if let Some(process) = call.after("--process").map(PathBuf::from) {
             let before = call.file("process").unwrap();
+            fs::create_dir_all(process.parent().unwrap()).unwrap();
             fs::write(&process, &before).unwrap();
             let arrived = bench.run(&call.words).go().arrived();
             let words = arrived.words();
@@ -125,7 +132,10 @@ fn replay(engine: &str, configuration: &str) {
             let place = words[at + 1].to_str().unwrap();
             assert!(place.starts_with("/proc/self/fd/"), "{name}: {place}");
             assert_eq!(words, call.canonical(Some(place)), "{name}");
-            let after = with_groups(&before, "[1000,60000]");
+            let after = with_groups(
+                &before,
+                if before.contains("\"uid\":0") { "[0,1000,60000]" } else { "[1000,60000]" },
+            );
             assert_eq!(String::from_utf8(arrived.document.unwrap()).unwrap(), after, "{name}");
             assert_eq!(fs::read_to_string(&process).unwrap(), before, "{name}");
             seen.push("exec");
@@ -166,6 +176,11 @@ fn containerd_2_3_is_answered_as_runc_would() {
 #[test]
 fn cri_o_1_36_is_answered_as_runc_would() {
     replay("cri-o-1.36", "engine = \"cri-o\"\n[[namespace]]\nmatch = [\"elsewhere\"]\nallow = [\"7\"]");
+}
+
+#[test]
+fn podman_4_3_is_answered_as_runc_would() {
+    replay("podman-4.3", "engine = \"podman\"");
 }
 
 /// Lines of which there is no capture, and how they arrive; B stands for the bundle, R for the root, P for exec's
