@@ -215,6 +215,10 @@ fn unreadable_globals(
 }
 
 fn strict(verb: Verb, globals: &Globals, rest: &[OsString]) -> Result<Invocation, String> {
+    if globals.value("root").is_some_and(OsStr::is_empty) {
+        // runc and crun take it for the working directory, and no engine says it.
+        return Err("flag \"--root\" is empty; name the runtime's state folder".to_owned());
+    }
     let mut flags: Vec<Given> = Vec::new();
     let mut operands: Vec<OsString> = Vec::new();
     let mut at = 0;

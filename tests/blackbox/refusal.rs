@@ -32,6 +32,8 @@ const LINES: &[(&[&str], i32, &str)] = &[
         1,
         "flag \"--root\" is given twice with different values",
     ),
+    (&["--root", "", "create", "c"], 1, "flag \"--root\" is empty"),
+    (&["--root=", "exec", "c", "id"], 255, "flag \"--root\" is empty"),
     (&["--unknown", "create", "c"], 1, "unknown flag \"--unknown\" before the command"),
     (&["--unknown", "--root", "x", "exec", "c"], 255, "unknown flag \"--unknown\" before the command"),
     (&["--systemd-cgroup=perhaps", "run", "c"], 1, "flag \"--systemd-cgroup\" takes true or false"),
