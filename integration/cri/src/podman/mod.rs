@@ -1,6 +1,8 @@
 //! podman, with its own root, run root and temporary folder below the room, and one runtime for each of its names in
 //! a containers.conf of ours. It merges like the other engines, and hands annotations on as they are.
 
+mod rootless;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -68,10 +70,18 @@ fn cases(bench: &Bench) -> Vec<Case> {
             Case::new(&["kube play, annotation narrows to none", kind.name()], move |bench| {
                 both(EXEC, Groups(&[1000]), |road| kube_play(bench, kind, road))
             }),
-            Case::new(&["run, rootless", kind.name()], |_| {
-                Ok(Outcome::Skipped(
-                    "this suite has no user without root who owns subordinate ids".to_owned(),
-                ))
+            Case::new(&["run, rootless", kind.name()], move |bench| {
+                // One user and one group are mapped, so nothing can be gained; it has to go on working.
+                both(&[], Groups(&[]), |road| rootless::run(bench, kind, road, "--clear-groups", &[]))
+            }),
+            Case::new(&["run, rootless, the caller in a group of its own", kind.name()], move |bench| {
+                // Without setgroups(2) no runtime can take it away: it is the caller's, not the image's.
+                both(&[65534], Groups(&[65534]), |road| {
+                    rootless::run(bench, kind, road, "--groups=50000", &[])
+                })
+            }),
+            Case::new(&["run, rootless, --group-add keep-groups", kind.name()], move |bench| {
+                rootless::keep_groups(bench, kind)
             }),
         ];
         runs.into_iter().chain(others)
