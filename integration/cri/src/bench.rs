@@ -167,6 +167,7 @@ pub(crate) fn version(path: &Path) -> String {
 /// # Errors
 /// When it fails, with what it said.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
+    ensure!(!crate::room::ending(), "the run is ending");
     let done = command.output().with_context(|| format!("start {:?}", command.get_program()))?;
     let text = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
     if !done.status.success() {

@@ -58,6 +58,7 @@ impl Containerd {
     /// # Errors
     /// As [`Containerd::start`].
     pub(crate) fn up(&self) -> Result<()> {
+        ensure!(!crate::room::ending(), "the run is ending");
         let log = self.room.dir.join("containerd.log");
         let file = File::create(&log).context("make containerd's log")?;
         let mut command = Command::new(find("containerd")?);

@@ -106,6 +106,7 @@ fn archive(path: &Path, name: &str, layer: Vec<u8>, config: &Value) -> Result<()
     std::io::Write::write_all(&mut { file }, &bytes).with_context(|| format!("write {}", path.display()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal, as digests are written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
+                room::halt_if_ending();
                 room::sweep_room();
                 complain(&format!("{error:#}"));
                 ExitCode::from(2)
@@ -76,6 +77,7 @@ fn run(options: &Options) -> Result<bool> {
         for case in (suite.cases)(&bench) {
             if options.only.as_deref().is_none_or(|text| case.name().contains(text)) {
                 let outcome = (case.run)(&bench);
+                room::halt_if_ending();
                 report.case(suite, &case, outcome);
             }
         }

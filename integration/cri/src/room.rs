@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,15 @@ use anyhow::{Context, Result};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
+use sha2::{Digest, Sha256};
 
+use crate::image::hex;
 use crate::report::complain;
 
 static ROOM: OnceLock<Arc<Room>> = OnceLock::new();
+
+/// Whether a signal has ended the run: nothing new may be started.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// The private place of one run.
 pub(crate) struct Room {
@@ -72,15 +78,28 @@ impl Room {
         pids.filter(|pid| *pid != own).filter(names).collect()
     }
 
-    /// Takes everything away; a second call does nothing. What could not be taken away is told on stderr.
+    /// Takes everything away; a second call waits for the first and does nothing. What could not be taken away is
+    /// told on stderr.
     pub(crate) fn sweep(&self) {
-        if std::mem::replace(&mut *locked(&self.swept), true) {
+        let mut swept = locked(&self.swept);
+        if std::mem::replace(&mut *swept, true) {
             return;
         }
-        for pid in
-            cgroup_processes().into_iter().chain(self.processes()).chain(locked(&self.children).clone())
-        {
+        // The engines first: they start what follows.
+        for pid in locked(&self.children).clone() {
             end_process(pid);
+        }
+        let sockets = self.shim_sockets();
+        // A runtime that an engine called last may have made one process more.
+        for _ in 0..10 {
+            let left: Vec<u32> = cgroup_processes().into_iter().chain(self.processes()).collect();
+            if left.is_empty() {
+                break;
+            }
+            left.into_iter().for_each(end_process);
+        }
+        for socket in sockets {
+            let _ = fs::remove_file(socket);
         }
         for folder in cgroup_folders() {
             if fs::remove_dir(&folder).is_err() && folder.exists() {
@@ -102,6 +121,24 @@ impl Room {
         let mut ours: Vec<PathBuf> = targets.filter(|target| target.starts_with(&self.dir)).collect();
         ours.reverse();
         ours
+    }
+
+    /// Where shims listen: containerd has one place for it on a machine, and a shim that is killed leaves its socket.
+    fn shim_sockets(&self) -> Vec<PathBuf> {
+        let tasks = self.dir.join("state/io.containerd.runtime.v2.task/k8s.io");
+        let entries = fs::read_dir(tasks).into_iter().flatten().flatten();
+        let socket = |bundle: PathBuf| match fs::read_to_string(bundle.join("address")) {
+            Ok(text) => Some(PathBuf::from(text.trim().strip_prefix("unix://")?)),
+            // A shim that has only begun: containerd's runtime/v2/shim, SocketAddress.
+            Err(_) => {
+                let key = self.dir.join("c.sock/k8s.io").join(bundle.file_name()?);
+                Some(
+                    Path::new("/run/containerd/s")
+                        .join(hex(&Sha256::digest(key.as_os_str().as_encoded_bytes()))),
+                )
+            }
+        };
+        entries.filter_map(|entry| socket(entry.path())).collect()
     }
 
     fn unmount(&self) {
@@ -181,6 +218,18 @@ pub(crate) fn give_back_dev_null() {
     }
 }
 
+/// Whether a signal has ended the run.
+pub(crate) fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// After a signal, leaves the process to the thread that sweeps, and that ends it.
+pub(crate) fn halt_if_ending() {
+    while ending() {
+        std::thread::park();
+    }
+}
+
 /// Sweeps the open room, if there is one.
 pub(crate) fn sweep_room() {
     if let Some(room) = ROOM.get() {
@@ -196,6 +245,7 @@ fn sweep_on_signals() -> Result<()> {
     signals.thread_block().context("block SIGINT and SIGTERM")?;
     std::thread::spawn(move || {
         if let Ok(signal) = signals.wait() {
+            ENDING.store(true, Ordering::SeqCst);
             complain(&format!("{} received: cleaning up", signal.as_str()));
             sweep_room();
             // The main thread stands in a wait that now has nobody to wake it.
