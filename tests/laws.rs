@@ -1,5 +1,10 @@
 //! The laws of the policy (src/policy/mod.rs), held over random containers, policies and documents.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic: that is how it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it fails"
+)]
 
 use proptest::prelude::*;
 use runc_strict::policy::capability::{CapabilitySets, is};
