@@ -150,9 +150,19 @@ fn cases_of(kind: Kind) -> Vec<Case> {
             &[],
             Wish { user: Some(1001), ..Wish::default() },
             &[50002],
-            Refused(&["primary gid", "runAsGroup"]),
+            Refused(&["primary gid 50002", "runAsGroup"]),
         ),
         row(kind, "primary group declared", "deny", &[], grouped(&[60000]), MERGED, Groups(&[1000, 60000])),
+        // In containerd's JSON a declared 0 is an empty object, which must not be taken for "not declared".
+        row(
+            kind,
+            "primary group 0 declared",
+            "deny",
+            &[],
+            Wish { group: Some(0), ..Wish::alice(&[60000]) },
+            &[0, 3000, 50000, 60000],
+            Groups(&[0, 60000]),
+        ),
         row(
             kind,
             "level sealed by the node",

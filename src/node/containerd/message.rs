@@ -34,7 +34,8 @@ pub(super) struct Container {
 }
 
 /// `google.protobuf.Any` (google/protobuf/any.proto). containerd's typeurl puts JSON into the value of a Go type
-/// that is no protobuf message, and the type's name, without a host, into `type_url = 1`, which we don't need.
+/// that is no protobuf message. `type_url = 1`, which isn't needed, is then the Go type's path, on 1.6
+/// `github.com/containerd/cri/pkg/store/container/Metadata`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Any {
     /// `bytes value = 2`
