@@ -45,7 +45,7 @@ vm-test: need-build ## run the suites in a machine with systemd and pure cgroup 
 	@$(VM)/need
 	$(STATIC) --release -p runc-strict
 	$(STATIC) --profile suites -p runc-strict-integration
-	@$(VM)/run $(CARRIED) -- ./suites run all --product ./runc-strict
+	@$(VM)/run --limit 1800 $(CARRIED) --in integration/wrapper-suites -- ./wrapper-suites . ./runc-strict
 
 vm-shell: need-build ## open a console in that machine
 	@$(VM)/need
