@@ -17,6 +17,7 @@ mod pod;
 mod podman;
 mod report;
 mod room;
+mod see;
 mod stream;
 mod watch;
 
@@ -31,7 +32,8 @@ use crate::options::{Options, Request, USAGE};
 use crate::report::{Report, complain, say};
 use crate::room::Room;
 
-const SUITES: &[&Suite] = &[&groups::SUITE, &faults::SUITE, &parity::SUITE, &load::SUITE, &podman::SUITE];
+const SUITES: &[&Suite] =
+    &[&groups::SUITE, &see::SUITE, &faults::SUITE, &parity::SUITE, &load::SUITE, &podman::SUITE];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -124,7 +124,7 @@ impl Pod {
             namespace_options: Some(namespaces()),
             run_as_user: wish.user.map(int),
             // The sandbox always declares one, so that a case about a container's isn't decided before it.
-            run_as_group: wish.group.or(wish.user.map(|_| 65534)).map(int),
+            run_as_group: wish.group.or_else(|| wish.user.map(|_| 65534)).map(int),
             supplemental_groups: wish.groups.clone(),
             privileged: wish.privileged,
             ..Default::default()
