@@ -10,6 +10,8 @@ pub(super) enum Colour {
     Red,
     /// Something that was changed, or that deserves a look.
     Yellow,
+    /// What is well, or new.
+    Green,
     /// What frames the rest.
     Bold,
 }
@@ -32,6 +34,7 @@ impl Palette {
     pub(super) fn paint(self, colour: Colour, text: &str) -> String {
         let code = match colour {
             Colour::Red => "31",
+            Colour::Green => "32",
             Colour::Yellow => "33",
             Colour::Bold => "1",
         };

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 mod audit;
 mod colour;
 mod explain;
+mod install;
 mod selection;
+mod uninstall;
 mod version;
 mod whoami;
 
@@ -37,6 +39,10 @@ enum Command {
     Whoami(whoami::Arguments),
     /// Show from the audit log who got which groups, when and why
     Audit(audit::Arguments),
+    /// Set an engine up to run pods by us: show what changes in its configuration, and write it
+    Install(install::Arguments),
+    /// Take us out of an engine's configuration again
+    Uninstall(uninstall::Arguments),
     /// Show our version, and the real runtime's
     Version {
         /// Print one JSON document
@@ -64,6 +70,8 @@ pub fn run(words: &[OsString]) -> u8 {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Install(arguments) => install::run(&arguments),
+        Command::Uninstall(arguments) => uninstall::run(&arguments),
         Command::Version { json } => version::run(json),
     }
 }

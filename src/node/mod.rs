@@ -7,6 +7,7 @@ pub mod config;
 pub mod container;
 pub mod containerd;
 pub mod engine;
+pub mod engine_config;
 pub mod file;
 pub mod folder;
 pub mod image;

@@ -1,0 +1,103 @@
+//! Our own configuration: written where there is none, and never changed where there is one.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::node::config::{self, Config};
+use crate::node::engine_config::host::Host;
+use crate::node::engine_config::{Change, Plan};
+use crate::policy::rules::Engine;
+use crate::quote::quoted;
+
+/// What becomes of our own configuration.
+pub(super) struct Own {
+    /// The file to be written, where there is none.
+    pub(super) change: Option<Change>,
+    /// Where the one that is there doesn't fit.
+    pub(super) notes: Vec<String>,
+}
+
+/// Where it is. The engine calls us without RUNC_STRICT_CONFIG.
+pub(super) fn path() -> &'static Path {
+    Path::new(config::PATH)
+}
+
+/// Plans our own configuration for `engine`, whose `plan` says what it runs by default; `runtime` is what was asked
+/// for.
+///
+/// # Errors
+/// That the file there can't be used, or says another runtime than was asked for.
+pub(super) fn plan(host: &Host, engine: Engine, runtime: Option<&str>, plan: &Plan) -> Result<Own> {
+    let wanted = runtime.map(|runtime| check(host, runtime)).transpose()?;
+    let Some(text) = host.read(path())? else {
+        let wanted = wanted.or_else(|| inherited(host, plan.runtime.as_deref()?));
+        let mut text = String::from(
+            "# runc-strict's configuration, written by \"runc-strict install\".\n\
+             # What isn't here has its default; the README's section \"Configuration\" has all keys.\n",
+        );
+        if let Some(runtime) = &wanted {
+            text.push_str(&format!("runtime = \"{runtime}\"\n"));
+        }
+        text.push_str(&format!("engine = \"{}\"\n", engine.name()));
+        if let Some(address) = &plan.address {
+            let address = toml_edit::Value::from(address.to_string_lossy().as_ref());
+            text.push_str(&format!("\n[containerd]\naddress = {address}\n"));
+        }
+        // What is written has to be what is read.
+        Config::parse(&text).map_err(Error::content(path()))?;
+        let change = Change { path: path().to_path_buf(), before: None, after: Some(text) };
+        return Ok(Own { change: Some(change), notes: Vec::new() });
+    };
+    let found = Config::parse(&text).map_err(Error::content(&host.real(path())))?;
+    let mut notes = Vec::new();
+    if found.engine != engine {
+        notes.push(format!(
+            "{} says engine = \"{}\"; set it to \"{}\", or what this engine alone can tell is not asked for",
+            path().display(),
+            found.engine.name(),
+            engine.name()
+        ));
+    }
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != found.runtime) {
+        let why = format!("says runtime = \"{}\" and not \"{wanted}\"; change it there", found.runtime);
+        return Err(Error::Content { path: host.real(path()), why });
+    }
+    if let Some(address) = plan.address.as_ref().filter(|address| **address != found.containerd.address) {
+        notes.push(format!(
+            "containerd listens at \"{}\"; set address in [containerd] of {}",
+            address.display(),
+            path().display()
+        ));
+    }
+    Ok(Own { change: None, notes })
+}
+
+/// A runtime that the administrator names.
+fn check(host: &Host, runtime: &str) -> Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let refused = |why: &str| Err(Error::Other(format!("--runtime {} {why}", quoted(runtime.as_bytes()))));
+    if !runtime.starts_with('/') || runtime.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
+        return refused("is no absolute path that the configuration can hold");
+    }
+    match host.metadata(Path::new(runtime)) {
+        None => refused("doesn't exist on the host"),
+        Some(found) if !found.is_file() || found.mode() & 0o111 == 0 => {
+            refused("is no program that can be executed")
+        }
+        Some(_) if is_us(host, runtime) => refused("is runc-strict itself; name the real runtime"),
+        Some(_) => Ok(runtime.to_owned()),
+    }
+}
+
+fn is_us(host: &Host, runtime: &str) -> bool {
+    let us = std::env::current_exe().ok().and_then(|us| host.name(&us));
+    us.is_some_and(|us| host.same_file(&us, Path::new(runtime)))
+        || Path::new(runtime).file_name().is_some_and(|name| name == "runc-strict")
+}
+
+/// What the engine runs by default, as far as it is a runtime that can be called.
+fn inherited(host: &Host, runtime: &str) -> Option<String> {
+    let path = host.program(runtime).map(|path| path.display().to_string());
+    let word = if runtime.starts_with('/') { Some(runtime.to_owned()) } else { path };
+    word.and_then(|word| check(host, &word).ok())
+}

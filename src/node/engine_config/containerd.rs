@@ -1,0 +1,455 @@
+//! containerd's configuration, versions 2, 3 and 4: where its handlers stand and which file has the last word.
+//!
+//! Two of its rules decide where a handler can be put (containerd 1.6: services/server/config/config.go, tried):
+//!
+//! - In 1.x a file named by `imports` *replaces* the whole section of a plugin: a drop-in with one handler would
+//!   take the CNI folders and the sandbox image away. So a file of version 2, which 1.x reads, is edited itself,
+//!   and where an import holds the CRI's section, that one. From 2.0 on sections are merged (mergeConfig), and
+//!   versions 3 and 4 exist only there.
+//! - In 1.x a `runtimes` table *replaces* the built-in one: beside a first handler `runc` has to be named too, or the
+//!   CRI plugin doesn't load.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, TableLike, Value};
+
+use super::document::{self, array, is_zero, strings};
+use super::host::Host;
+use super::{Change, Found, HEADER, Handler, Plan, Wish, drop_in, is_ours, pattern, taken};
+use crate::error::{Error, Result};
+use crate::policy::annotation::{GROUPS_KEY, LEVEL_KEY};
+use crate::quote::quoted;
+
+/// Where containerd's configuration is.
+pub const PATH: &str = "/etc/containerd/config.toml";
+
+/// Where containerd listens unless it is told otherwise.
+const ADDRESS: &str = "/run/containerd/containerd.sock";
+
+/// The shim that calls an OCI runtime.
+const SHIM: &str = "io.containerd.runc.v2";
+
+/// What lets our annotations through and nothing else.
+const ANNOTATIONS: &str = "runc-strict/*";
+
+/// Keys of the default handler that hold for ours too, where they are set: whoever set them meant every container.
+const SHARED: [&str; 8] = [
+    "base_runtime_spec",
+    "cgroup_writable",
+    "cni_conf_dir",
+    "cni_max_conf_num",
+    "container_annotations",
+    "privileged_without_host_devices",
+    "privileged_without_host_devices_all_devices_allowed",
+    "snapshotter",
+];
+
+struct File {
+    path: PathBuf,
+    text: String,
+    document: DocumentMut,
+}
+
+/// The files that containerd reads, the main one first.
+struct Files {
+    version: i64,
+    files: Vec<File>,
+}
+
+impl Files {
+    fn read(host: &Host, main: Option<String>) -> Result<Files> {
+        let path = PathBuf::from(PATH);
+        let text = main.unwrap_or_default();
+        let document = document::parse(&text, &host.real(&path))?;
+        let version = version(&document, &host.real(&path))?;
+        let mut files = vec![File { path, text, document }];
+        let mut next = 0;
+        while let Some(file) = files.get(next) {
+            for path in imports(host, file) {
+                if files.iter().any(|known| known.path == path) {
+                    continue;
+                }
+                // One that isn't there keeps containerd from starting; that is not for us to tell here.
+                let Some(text) = host.read(&path)? else { continue };
+                let document = document::parse(&text, &host.real(&path))?;
+                files.push(File { path, text, document });
+            }
+            next += 1;
+        }
+        // In version 2 the last file that has the section has all of it.
+        if version == 2 {
+            let last = files.iter().rposition(|file| document::get(&file.document, &section(2)).is_some());
+            files = match last {
+                Some(last) => vec![files.swap_remove(last)],
+                None => files.into_iter().take(1).collect(),
+            };
+        }
+        Ok(Files { version, files })
+    }
+
+    /// What the last file says that says anything.
+    fn last(&self, below: &[&str]) -> Option<(&File, &Item)> {
+        let path = path(self.version, below);
+        self.files.iter().rev().find_map(|file| Some((file, document::get(&file.document, &path)?)))
+    }
+
+    fn text(&self, below: &[&str]) -> Option<&str> {
+        self.last(below).and_then(|(_, item)| item.as_str())
+    }
+
+    fn default(&self) -> &str {
+        self.text(&["default_runtime_name"]).filter(|name| !name.is_empty()).unwrap_or("runc")
+    }
+
+    fn binary(&self, handler: &str) -> &str {
+        self.text(&["runtimes", handler, "options", "BinaryName"]).unwrap_or_default()
+    }
+}
+
+/// The version of a main file, which the files that it imports may not exceed.
+fn version(document: &DocumentMut, path: &Path) -> Result<i64> {
+    let refused = |why: String| Err(Error::Content { path: path.to_path_buf(), why });
+    let disabled = document.get("disabled_plugins").map(strings).unwrap_or_default();
+    if let Some(plugin) = disabled.iter().find(|p| matches!(p.as_str(), "cri" | "io.containerd.grpc.v1.cri"))
+    {
+        return refused(format!(
+            "disabled_plugins names {}, so no pod is run by this containerd; take it out first",
+            quoted(plugin.as_bytes())
+        ));
+    }
+    match document.get("version").map(|item| (item.as_integer(), item)) {
+        Some((Some(version @ 2..=4), _)) => Ok(version),
+        // Nothing but what makes it a file: there is nothing yet that had another meaning in version 1.
+        None if document.get("plugins").is_none() => Ok(2),
+        None => refused(
+            "has no version, so it is of version 1; make it version 2 with \"containerd config migrate\" first"
+                .to_owned(),
+        ),
+        Some((_, item)) => refused(format!(
+            "version = {} isn't one of 2, 3 and 4, which are known here",
+            item.to_string().trim()
+        )),
+    }
+}
+
+const fn section(version: i64) -> [&'static str; 2] {
+    match version {
+        2 => ["plugins", "io.containerd.grpc.v1.cri"],
+        _ => ["plugins", "io.containerd.cri.v1.runtime"],
+    }
+}
+
+/// The keys that lead to `below` in the CRI's section on runtimes.
+fn path<'p>(version: i64, below: &[&'p str]) -> Vec<&'p str> {
+    [section(version).as_slice(), &["containerd"], below].concat()
+}
+
+/// The files that `file` imports: a path with `*` stands for all that match, a relative one is beside the file.
+fn imports(host: &Host, file: &File) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for import in import_paths(file) {
+        if import.to_string_lossy().contains('*') {
+            found.extend(expand(host, &import));
+        } else {
+            found.push(import);
+        }
+    }
+    found
+}
+
+fn import_paths(file: &File) -> Vec<PathBuf> {
+    let beside = file.path.parent().unwrap_or(Path::new("/"));
+    let named = file.document.get("imports").map(strings).unwrap_or_default();
+    named.iter().map(|import| beside.join(import)).collect()
+}
+
+/// Go's filepath.Glob, over the host's files.
+fn expand(host: &Host, glob: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/")];
+    for part in glob.components().skip(1) {
+        let part = part.as_os_str().to_string_lossy();
+        found = match part.contains(['*', '?', '[']) {
+            false => found.iter().map(|folder| folder.join(&*part)).collect(),
+            true => found.iter().flat_map(|folder| matching(host, folder, &part)).collect(),
+        };
+    }
+    found.retain(|path| host.exists(path));
+    found
+}
+
+fn matching(host: &Host, folder: &Path, glob: &str) -> Vec<PathBuf> {
+    let name =
+        |path: &PathBuf| path.file_name().is_some_and(|n| pattern::matches(glob, &n.to_string_lossy()));
+    host.list(folder).into_iter().filter(name).collect()
+}
+
+/// The folder of a drop-in that the main file imports already, if `name` would be read there.
+fn drop_in_folder(file: &File, name: &str) -> Option<PathBuf> {
+    let literal = |folder: &Path| !folder.to_string_lossy().contains(['*', '?', '[']);
+    import_paths(file).into_iter().find_map(|import| {
+        let glob = import.file_name()?.to_str()?.to_owned();
+        let folder = import.parent().filter(|folder| literal(folder))?;
+        (glob.contains('*') && pattern::matches(&glob, name)).then(|| folder.to_path_buf())
+    })
+}
+
+/// Plans a handler.
+///
+/// # Errors
+/// See [`super::plan`].
+pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
+    let main = host.read_for_change(Path::new(PATH))?;
+    let fresh = main.as_ref().is_none_or(|text| text.trim().is_empty());
+    let mut files = Files::read(host, main.clone())?;
+    let version = files.version;
+    let handler = ["runtimes", wish.handler.as_str()];
+    let holder = files.last(&handler).map(|(file, _)| file.path.clone());
+    if let Some(holder) = &holder {
+        let binary = files.binary(&wish.handler);
+        if !is_ours(host, Path::new(binary), &wish.binary) {
+            return Err(taken(&host.real(holder), &wish.handler, binary));
+        }
+    }
+    let name = drop_in(&wish.handler, "toml");
+    let folder = files.files.first().filter(|_| version > 2).and_then(|file| drop_in_folder(file, &name));
+    let target = match (&holder, folder, files.files.first()) {
+        (Some(holder), _, _) => holder.clone(),
+        (None, Some(folder), _) => folder.join(name),
+        (None, None, Some(file)) => file.path.clone(),
+        (None, None, None) => PathBuf::from(PATH),
+    };
+    let before = host.read_for_change(&target)?;
+    let pattern = Pattern::of(&files, wish);
+    let mut notes = pattern.notes.clone();
+
+    let known = files.files.iter().position(|file| file.path == target);
+    let at = known.unwrap_or_else(|| {
+        files.files.push(File { path: target.clone(), text: String::new(), document: DocumentMut::new() });
+        files.files.len() - 1
+    });
+    let Some(file) = files.files.get_mut(at) else { return Err(Error::Other("no file to edit".to_owned())) };
+    if before.is_none() || fresh && target == Path::new(PATH) {
+        let text = format!("{HEADER}{}version = {version}\n", file.text);
+        file.document = document::parse(&text, &host.real(&target))?;
+    }
+    edit(&mut file.document, version, wish, &pattern, &host.real(&target))?;
+    let after = file.document.to_string();
+    if wish.default && files.default() != wish.handler {
+        let (file, _) = files.last(&["default_runtime_name"]).unzip();
+        let path = file.map_or(target, |file| file.path.clone());
+        let why = "is read later and sets another default_runtime_name; take it out there first".to_owned();
+        return Err(Error::Content { path: host.real(&path), why });
+    }
+    if main.is_none() {
+        notes.push(format!(
+            "there was no {PATH}: containerd ran on its defaults, and goes on so but for this"
+        ));
+    }
+    let change = Change { path: target, before, after: Some(after) };
+    Ok(Plan { change, notes, runtime: pattern.runtime, address: address(&files) })
+}
+
+/// containerd's socket, where it isn't the usual one. Version 4 keeps it with a plugin.
+fn address(files: &Files) -> Option<PathBuf> {
+    let places = [&["plugins", "io.containerd.server.v1.grpc", "address"][..], &["grpc", "address"]];
+    let mut named = places.iter().flat_map(|place| {
+        files.files.iter().rev().filter_map(|file| document::string(&file.document, place))
+    });
+    named.find(|address| !address.is_empty()).filter(|address| *address != ADDRESS).map(PathBuf::from)
+}
+
+/// What our handler takes over from the default one.
+struct Pattern {
+    systemd_cgroup: bool,
+    shared: Vec<(String, Value)>,
+    options: Vec<(String, Value)>,
+    annotations: Vec<String>,
+    runtime: Option<String>,
+    /// Whether the default handler has to be named, because ours is the first.
+    name_runc: bool,
+    /// The indents of headers, of keys, and the same of options.
+    indents: [String; 4],
+    notes: Vec<String>,
+}
+
+impl Pattern {
+    fn of(files: &Files, wish: &Wish) -> Pattern {
+        let default = files.default();
+        let is_runc = |name: &str| files.text(&["runtimes", name, "runtime_type"]).is_none_or(|t| t == SHIM);
+        let mut notes = Vec::new();
+        let name = match default {
+            us if us == wish.handler => "runc",
+            other if is_runc(other) => other,
+            other => {
+                notes.push(format!(
+                    "the default handler {} isn't run by {SHIM}: SystemdCgroup is taken from runc",
+                    quoted(other.as_bytes())
+                ));
+                "runc"
+            }
+        };
+        let values = |below: &[&str]| -> Vec<(String, Value)> {
+            let set = files.last(below).and_then(|(_, item)| item.as_table_like());
+            let set = set.into_iter().flat_map(TableLike::iter).filter(|(_, item)| !is_zero(item));
+            set.filter_map(|(key, item)| Some((key.to_owned(), item.as_value()?.clone().decorated(" ", ""))))
+                .collect()
+        };
+        let mut shared = values(&["runtimes", name]);
+        let annotations = shared.iter().find(|(key, _)| key == "pod_annotations");
+        let annotations = annotations.map(|(_, value)| strings(&Item::Value(value.clone())));
+        shared.retain(|(key, _)| SHARED.contains(&key.as_str()));
+        let mut options = values(&["runtimes", name, "options"]);
+        let systemd_cgroup =
+            options.iter().any(|(key, v)| key == "SystemdCgroup" && v.as_bool() == Some(true));
+        options.retain(|(key, _)| key != "SystemdCgroup" && key != "BinaryName");
+        let binary = files.binary(name);
+        let ours = Path::new(binary) == wish.binary;
+        let sibling = files.last(&["runtimes", name]).map(|(_, item)| item);
+        let (header, keys) = sibling.map_or((String::new(), "  ".to_owned()), document::indents);
+        let inner = sibling.and_then(|item| item.get("options")).filter(|item| item.is_table());
+        let (inner_header, inner_keys) =
+            inner.map_or((format!("{header}  "), format!("{keys}  ")), document::indents);
+        Pattern {
+            systemd_cgroup,
+            shared,
+            options,
+            annotations: annotations.unwrap_or_default(),
+            runtime: Some(binary.to_owned()).filter(|binary| !binary.is_empty() && !ours),
+            name_runc: files.version == 2 && name == "runc" && sibling.is_none(),
+            indents: [header, keys, inner_header, inner_keys],
+            notes,
+        }
+    }
+}
+
+/// Puts the handler into one file, or makes the one there what it should be.
+fn edit(document: &mut DocumentMut, version: i64, wish: &Wish, pattern: &Pattern, file: &Path) -> Result<()> {
+    let [header, keys, inner_header, inner_keys] = &pattern.indents;
+    let no_table = |name: &str| {
+        let why = format!("{} is no table; mend it first", quoted(name.as_bytes()));
+        Error::Content { path: file.to_path_buf(), why }
+    };
+    if wish.default {
+        let table = document::make(document, &path(version, &[]), file)?;
+        document::set(table, "default_runtime_name", wish.handler.as_str().into(), "  ");
+        if let Some(table) = document.as_item_mut().get_mut("plugins") {
+            explicit(table, section(version)[1]);
+        }
+    }
+    let runtimes = document::make(document, &path(version, &["runtimes"]), file)?;
+    if pattern.name_runc {
+        let runc = document::add(runtimes, "runc", header).ok_or_else(|| no_table("runc"))?;
+        document::set(runc, "runtime_type", SHIM.into(), keys);
+    }
+    if runtimes.get(&wish.handler).is_none() {
+        let ours = document::add(runtimes, &wish.handler, header).ok_or_else(|| no_table(&wish.handler))?;
+        document::set(ours, "runtime_type", SHIM.into(), keys);
+        for (key, value) in &pattern.shared {
+            document::set(ours, key, value.clone(), keys);
+        }
+        let passed = pattern.annotations.iter().map(String::as_str);
+        document::set(ours, "pod_annotations", array(passed), keys);
+        let options = document::add(ours, "options", inner_header).ok_or_else(|| no_table("options"))?;
+        for (key, value) in &pattern.options {
+            document::set(options, key, value.clone(), inner_keys);
+        }
+    }
+    let ours = runtimes.get_mut(&wish.handler).and_then(Item::as_table_like_mut);
+    let ours = ours.ok_or_else(|| no_table(&wish.handler))?;
+    let passed = ours.get("pod_annotations").map(strings).unwrap_or_default();
+    if !passes(&passed) {
+        let all = passed.iter().map(String::as_str).chain([ANNOTATIONS]);
+        document::set(ours, "pod_annotations", array(all), keys);
+    }
+    if ours.get("options").is_none() {
+        document::add(ours, "options", inner_header);
+    }
+    let options = ours.get_mut("options").and_then(Item::as_table_like_mut);
+    let options = options.ok_or_else(|| no_table("options"))?;
+    let binary = wish.binary.to_string_lossy();
+    if options.get("BinaryName").and_then(Item::as_str) != Some(&binary) {
+        document::set(options, "BinaryName", binary.as_ref().into(), inner_keys);
+    }
+    if options.get("SystemdCgroup").and_then(Item::as_bool) != Some(pattern.systemd_cgroup) {
+        document::set(options, "SystemdCgroup", pattern.systemd_cgroup.into(), inner_keys);
+    }
+    Ok(())
+}
+
+/// A table that got a key of its own needs its header.
+fn explicit(plugins: &mut Item, name: &str) {
+    let table = plugins.get_mut(name).and_then(|section| section.get_mut("containerd"));
+    if let Some(table) = table.and_then(Item::as_table_mut) {
+        table.set_implicit(false);
+    }
+}
+
+/// Whether both of our annotations reach the runtime.
+pub fn passes(patterns: &[String]) -> bool {
+    [GROUPS_KEY, LEVEL_KEY].iter().all(|key| patterns.iter().any(|p| pattern::matches(p, key)))
+}
+
+/// See [`super::found`].
+///
+/// # Errors
+/// That a file can't be read.
+pub(super) fn found(host: &Host, ours: &Path) -> Result<Found> {
+    let Some(main) = host.read(Path::new(PATH))? else { return Ok(Found::default()) };
+    let files = Files::read(host, Some(main))?;
+    let mut names: Vec<String> = Vec::new();
+    for file in &files.files {
+        let table = document::table(&file.document, &path(files.version, &["runtimes"]));
+        let known = table.into_iter().flat_map(TableLike::iter).map(|(name, _)| name.to_owned());
+        names.extend(known.filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    }
+    let handlers = names.into_iter().filter_map(|name| {
+        let (file, _) = files.last(&["runtimes", &name])?;
+        let binary = PathBuf::from(files.binary(&name));
+        let annotations = files.last(&["runtimes", &name, "pod_annotations"]);
+        let systemd_cgroup = files.last(&["runtimes", &name, "options", "SystemdCgroup"]);
+        is_ours(host, &binary, ours).then(|| Handler {
+            binary,
+            file: file.path.clone(),
+            default: files.default() == name,
+            annotations: Some(annotations.map(|(_, item)| strings(item)).unwrap_or_default()),
+            systemd_cgroup: Some(systemd_cgroup.and_then(|(_, item)| item.as_bool()).unwrap_or(false)),
+            name,
+        })
+    });
+    let handlers = handlers.collect();
+    Ok(Found { files: files.files.into_iter().map(|file| file.path).collect(), handlers })
+}
+
+/// See [`super::without`].
+///
+/// # Errors
+/// That it doesn't parse.
+pub(super) fn without(
+    file: &Path,
+    text: &str,
+    handler: &str,
+    formerly: Option<&str>,
+) -> Result<Option<String>> {
+    let mut document = document::parse(text, file)?;
+    let formerly = formerly.map(|text| document::parse(text, file)).transpose()?;
+    let versions = [2, 3];
+    for version in versions {
+        document::remove(&mut document, &path(version, &["runtimes", handler]));
+        let default = path(version, &["default_runtime_name"]);
+        if document::string(&document, &default) == Some(handler) {
+            let old = formerly.as_ref().and_then(|old| document::string(old, &default));
+            match (old, document::make(&mut document, &path(version, &[]), file)) {
+                (Some(old), Ok(table)) => document::set(table, "default_runtime_name", old.into(), "  "),
+                _ => document::remove(&mut document, &default),
+            }
+        }
+    }
+    let left = document.iter().any(|(key, item)| key != "version" && !is_bare(item));
+    Ok((left || file.ends_with(Path::new(PATH).strip_prefix("/").unwrap_or(Path::new(PATH))))
+        .then(|| document.to_string()))
+}
+
+/// Whether there is nothing in a table but tables with nothing in them.
+fn is_bare(item: &Item) -> bool {
+    item.as_table().is_some_and(|table| table.iter().all(|(_, item)| is_bare(item)))
+}
