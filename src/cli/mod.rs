@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::{Parser, Subcommand};
 
 mod audit;
+mod check;
 mod colour;
 mod explain;
 mod install;
@@ -39,6 +40,8 @@ enum Command {
     Whoami(whoami::Arguments),
     /// Show from the audit log who got which groups, when and why
     Audit(audit::Arguments),
+    /// Show whether this node is set up as it should be, and what to do where it isn't
+    Check(check::Arguments),
     /// Set an engine up to run pods by us: show what changes in its configuration, and write it
     Install(install::Arguments),
     /// Take us out of an engine's configuration again
@@ -70,6 +73,7 @@ pub fn run(words: &[OsString]) -> u8 {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Install(arguments) => install::run(&arguments),
         Command::Uninstall(arguments) => uninstall::run(&arguments),
         Command::Version { json } => version::run(json),

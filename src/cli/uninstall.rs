@@ -6,7 +6,7 @@ use clap::Args;
 use super::install::selection::{Selection, our_program};
 use super::install::{is_own, restart, show};
 use super::{fail, print};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::node::engine_config::host::Host;
 use crate::node::engine_config::ledger::{Entry, Ledger};
 use crate::node::engine_config::{Change, found, without};

@@ -72,13 +72,18 @@ async fn call(socket: PathBuf, namespace: &str, id: &str) -> Result<Container, S
     }
 }
 
+/// What [`get`] says of a container that containerd doesn't know.
+pub(super) fn unknown(namespace: &str, id: &str) -> String {
+    let (id, namespace) = (quoted(id.as_bytes()), quoted(namespace.as_bytes()));
+    format!(
+        "it knows no container {id} in its namespace {namespace}; engine = \"containerd\" is for containers that this containerd starts"
+    )
+}
+
 /// What a status other than OK means to the reader.
 fn refusal(status: &Status, namespace: &str, id: &str) -> String {
     if status.code() == Code::NotFound {
-        let (id, namespace) = (quoted(id.as_bytes()), quoted(namespace.as_bytes()));
-        return format!(
-            "it knows no container {id} in its namespace {namespace}; engine = \"containerd\" is for containers that this containerd starts"
-        );
+        return unknown(namespace, id);
     }
     let why = match status.source() {
         Some(source) => root_cause(source),

@@ -45,6 +45,22 @@ pub fn complete(subject: &mut Subject, config: &Config, place: &Path, id: &str) 
     Ok(())
 }
 
+/// Whether containerd answers: it is asked for a container that no engine makes, and says that it knows none.
+///
+/// # Errors
+/// That it gives no answer, or another one.
+pub fn answers(config: &Containerd) -> Result<()> {
+    const NAMESPACE: &str = "k8s.io";
+    const NOBODY: &str = "runc-strict-check";
+    let deadline = Duration::from_millis(config.timeout_ms.into());
+    match call::get(&config.address, deadline, NAMESPACE, NOBODY) {
+        Err(why) if why != call::unknown(NAMESPACE, NOBODY) => {
+            Err(Error::Other(format!("containerd at {}: {why}", crate::error::show(&config.address))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Asks containerd for its word on the container `id`.
 ///
 /// # Errors

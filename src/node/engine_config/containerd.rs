@@ -46,7 +46,6 @@ const SHARED: [&str; 8] = [
 
 struct File {
     path: PathBuf,
-    text: String,
     document: DocumentMut,
 }
 
@@ -62,7 +61,7 @@ impl Files {
         let text = main.unwrap_or_default();
         let document = document::parse(&text, &host.real(&path))?;
         let version = version(&document, &host.real(&path))?;
-        let mut files = vec![File { path, text, document }];
+        let mut files = vec![File { path, document }];
         let mut next = 0;
         while let Some(file) = files.get(next) {
             for path in imports(host, file) {
@@ -72,7 +71,7 @@ impl Files {
                 // One that isn't there keeps containerd from starting; that is not for us to tell here.
                 let Some(text) = host.read(&path)? else { continue };
                 let document = document::parse(&text, &host.real(&path))?;
-                files.push(File { path, text, document });
+                files.push(File { path, document });
             }
             next += 1;
         }
@@ -199,7 +198,6 @@ fn drop_in_folder(file: &File, name: &str) -> Option<PathBuf> {
 /// See [`super::plan`].
 pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
     let main = host.read_for_change(Path::new(PATH))?;
-    let fresh = main.as_ref().is_none_or(|text| text.trim().is_empty());
     let mut files = Files::read(host, main.clone())?;
     let version = files.version;
     let handler = ["runtimes", wish.handler.as_str()];
@@ -224,16 +222,21 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
 
     let known = files.files.iter().position(|file| file.path == target);
     let at = known.unwrap_or_else(|| {
-        files.files.push(File { path: target.clone(), text: String::new(), document: DocumentMut::new() });
-        files.files.len() - 1
+        // Where the glob that imports its folder will name it.
+        let later = |file: &File| file.path.parent() == target.parent() && file.path > target;
+        let at = files.files.iter().skip(1).position(later).map_or(files.files.len(), |n| n + 1);
+        files.files.insert(at, File { path: target.clone(), document: DocumentMut::new() });
+        at
     });
     let Some(file) = files.files.get_mut(at) else { return Err(Error::Other("no file to edit".to_owned())) };
-    if before.is_none() || fresh && target == Path::new(PATH) {
-        let text = format!("{HEADER}{}version = {version}\n", file.text);
-        file.document = document::parse(&text, &host.real(&target))?;
+    let start = before.clone().unwrap_or_else(|| HEADER.to_owned());
+    let mut draft = document::Draft::new(&start, &host.real(&target))?;
+    if !draft.document.contains_key("version") {
+        document::set(draft.document.as_table_mut(), "version", version.into(), "");
     }
-    edit(&mut file.document, version, wish, &pattern, &host.real(&target))?;
-    let after = file.document.to_string();
+    edit(&mut draft.document, version, wish, &pattern, &host.real(&target))?;
+    let after = draft.text();
+    file.document = draft.document;
     if wish.default && files.default() != wish.handler {
         let (file, _) = files.last(&["default_runtime_name"]).unzip();
         let path = file.map_or(target, |file| file.path.clone());
@@ -267,8 +270,8 @@ struct Pattern {
     runtime: Option<String>,
     /// Whether the default handler has to be named, because ours is the first.
     name_runc: bool,
-    /// The indents of headers, of keys, and the same of options.
-    indents: [String; 4],
+    /// The handler that it was taken from.
+    name: String,
     notes: Vec<String>,
 }
 
@@ -278,7 +281,7 @@ impl Pattern {
         let is_runc = |name: &str| files.text(&["runtimes", name, "runtime_type"]).is_none_or(|t| t == SHIM);
         let mut notes = Vec::new();
         let name = match default {
-            us if us == wish.handler => "runc",
+            us if us == wish.handler || files.last(&["runtimes", us]).is_none() => "runc",
             other if is_runc(other) => other,
             other => {
                 notes.push(format!(
@@ -305,10 +308,6 @@ impl Pattern {
         let binary = files.binary(name);
         let ours = Path::new(binary) == wish.binary;
         let sibling = files.last(&["runtimes", name]).map(|(_, item)| item);
-        let (header, keys) = sibling.map_or((String::new(), "  ".to_owned()), document::indents);
-        let inner = sibling.and_then(|item| item.get("options")).filter(|item| item.is_table());
-        let (inner_header, inner_keys) =
-            inner.map_or((format!("{header}  "), format!("{keys}  ")), document::indents);
         Pattern {
             systemd_cgroup,
             shared,
@@ -316,7 +315,7 @@ impl Pattern {
             annotations: annotations.unwrap_or_default(),
             runtime: Some(binary.to_owned()).filter(|binary| !binary.is_empty() && !ours),
             name_runc: files.version == 2 && name == "runc" && sibling.is_none(),
-            indents: [header, keys, inner_header, inner_keys],
+            name: name.to_owned(),
             notes,
         }
     }
@@ -324,7 +323,9 @@ impl Pattern {
 
 /// Puts the handler into one file, or makes the one there what it should be.
 fn edit(document: &mut DocumentMut, version: i64, wish: &Wish, pattern: &Pattern, file: &Path) -> Result<()> {
-    let [header, keys, inner_header, inner_keys] = &pattern.indents;
+    let there = document::get(document, &path(version, &["runtimes", &wish.handler])).is_some();
+    let model = if there { &wish.handler } else { &pattern.name };
+    let [header, keys, inner_header, inner_keys] = &indents(document, version, model);
     let no_table = |name: &str| {
         let why = format!("{} is no table; mend it first", quoted(name.as_bytes()));
         Error::Content { path: file.to_path_buf(), why }
@@ -374,6 +375,20 @@ fn edit(document: &mut DocumentMut, version: i64, wish: &Wish, pattern: &Pattern
         document::set(options, "SystemdCgroup", pattern.systemd_cgroup.into(), inner_keys);
     }
     Ok(())
+}
+
+/// How a file indents a handler's header and keys, and those of its options: as the handler `name` has it, else as
+/// the CRI's other tables have it.
+fn indents(document: &DocumentMut, version: i64, name: &str) -> [String; 4] {
+    let model = document::get(document, &path(version, &["runtimes", name]));
+    let other = document::table(document, &section(version));
+    let other = || other?.iter().map(|(_, item)| item).find(|item| item.is_table());
+    let (header, keys) =
+        model.or_else(other).map_or_else(|| (String::new(), "  ".to_owned()), document::indents);
+    let inner = model.and_then(|item| item.get("options")).filter(|item| item.is_table());
+    let (inner_header, inner_keys) =
+        inner.map_or_else(|| (format!("{header}  "), format!("{keys}  ")), document::indents);
+    [header, keys, inner_header, inner_keys]
 }
 
 /// A table that got a key of its own needs its header.
@@ -432,21 +447,40 @@ pub(super) fn without(
 ) -> Result<Option<String>> {
     let mut document = document::parse(text, file)?;
     let formerly = formerly.map(|text| document::parse(text, file)).transpose()?;
-    let versions = [2, 3];
-    for version in versions {
+    for version in [2, 3] {
         document::remove(&mut document, &path(version, &["runtimes", handler]));
         let default = path(version, &["default_runtime_name"]);
         if document::string(&document, &default) == Some(handler) {
             let old = formerly.as_ref().and_then(|old| document::string(old, &default));
-            match (old, document::make(&mut document, &path(version, &[]), file)) {
-                (Some(old), Ok(table)) => document::set(table, "default_runtime_name", old.into(), "  "),
+            match (old, document::get_mut(&mut document, &path(version, &[]))) {
+                (Some(old), Some(table)) => document::set(table, "default_runtime_name", old.into(), "  "),
                 _ => document::remove(&mut document, &default),
             }
+        }
+        if let Some(formerly) = &formerly {
+            remove_ours(&mut document, formerly, version);
         }
     }
     let left = document.iter().any(|(key, item)| key != "version" && !is_bare(item));
     Ok((left || file.ends_with(Path::new(PATH).strip_prefix("/").unwrap_or(Path::new(PATH))))
         .then(|| document.to_string()))
+}
+
+/// Removes what was only there for the handler's sake: the default handler, where naming one made it necessary to
+/// name both, and the header around a default that was set.
+fn remove_ours(document: &mut DocumentMut, formerly: &DocumentMut, version: i64) {
+    let runc = path(version, &["runtimes", "runc"]);
+    let ours = |table: &dyn TableLike| {
+        table.len() == 1 && table.get("runtime_type").and_then(Item::as_str) == Some(SHIM)
+    };
+    if document::get(formerly, &runc).is_none() && document::table(document, &runc).is_some_and(ours) {
+        document::remove(document, &runc);
+    }
+    let around = path(version, &[]);
+    let empty = document::table(document, &around).is_some_and(TableLike::is_empty);
+    if empty && document::get(formerly, &around).is_none() {
+        document::remove(document, &around);
+    }
 }
 
 /// Whether there is nothing in a table but tables with nothing in them.

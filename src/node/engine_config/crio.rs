@@ -93,15 +93,16 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
         .collect();
 
     let start = before.clone().unwrap_or_else(|| HEADER.to_owned());
-    let mut document = document::parse(&start, &host.real(&target))?;
+    let mut draft = document::Draft::new(&start, &host.real(&target))?;
+    let document = &mut draft.document;
     if wish.default {
-        let table = document::make(&mut document, &["crio", "runtime"], &host.real(&target))?;
+        let table = document::make(document, &["crio", "runtime"], &host.real(&target))?;
         document::set(table, "default_runtime", wish.handler.as_str().into(), "");
         if let Some(table) = document.get_mut("crio").and_then(|crio| crio.get_mut("runtime")) {
             table.as_table_mut().into_iter().for_each(|table| table.set_implicit(false));
         }
     }
-    let runtimes = document::make(&mut document, &RUNTIMES, &host.real(&target))?;
+    let runtimes = document::make(document, &RUNTIMES, &host.real(&target))?;
     let fresh = runtimes.get(&wish.handler).is_none();
     let ours = match fresh {
         true => document::add(runtimes, &wish.handler, ""),
@@ -122,11 +123,11 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
             document::set(ours, key, value, "");
         }
     }
-    let after = document.to_string();
+    let after = draft.text();
     let mut notes = Vec::new();
     if wish.default {
         files.retain(|(path, _)| *path != target);
-        files.push((target.clone(), document));
+        files.push((target.clone(), draft.document));
         files.sort_by(|(a, _), (b, _)| (a != Path::new(PATH), a).cmp(&(b != Path::new(PATH), b)));
         if let Some((path, item)) = last(&files, &DEFAULT)
             && item.as_str() != Some(&wish.handler)

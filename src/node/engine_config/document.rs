@@ -20,6 +20,34 @@ pub fn parse(text: &str, path: &Path) -> Result<DocumentMut> {
     })
 }
 
+/// A document that is being edited, behind the comments of a file that holds nothing else: they would otherwise end
+/// up behind what is put in.
+pub struct Draft {
+    comments: String,
+    /// The rest.
+    pub document: DocumentMut,
+}
+
+impl Draft {
+    /// Begins with the text of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn new(text: &str, path: &Path) -> Result<Draft> {
+        let document = parse(text, path)?;
+        if !document.is_empty() || text.is_empty() {
+            return Ok(Draft { comments: String::new(), document });
+        }
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        Ok(Draft { comments: format!("{text}{end}"), document: DocumentMut::new() })
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.comments, self.document)
+    }
+}
+
 /// What stands at `path`.
 pub fn get<'d>(document: &'d DocumentMut, path: &[&str]) -> Option<&'d Item> {
     let mut item = document.as_item();
@@ -27,6 +55,15 @@ pub fn get<'d>(document: &'d DocumentMut, path: &[&str]) -> Option<&'d Item> {
         item = item.as_table_like()?.get(key)?;
     }
     Some(item)
+}
+
+/// The table at `path`, to be changed.
+pub fn get_mut<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Option<&'d mut dyn TableLike> {
+    let mut here: &mut dyn TableLike = document.as_table_mut();
+    for key in path {
+        here = here.get_mut(key)?.as_table_like_mut()?;
+    }
+    Some(here)
 }
 
 /// The table at `path`.
@@ -123,21 +160,52 @@ fn last_line(before: Option<&RawString>) -> String {
     line.chars().take_while(|c| matches!(c, ' ' | '\t')).collect()
 }
 
-/// Removes the last key of `path`, and every table on the way that thereby becomes empty and had no header.
+/// Removes the last key of `path`, and every table on the way that thereby becomes empty and had no header. Comments
+/// above the header of what is removed stay: they may be about anything.
 pub fn remove(document: &mut DocumentMut, path: &[&str]) {
-    fn inside(table: &mut dyn TableLike, path: &[&str]) {
-        let Some((key, rest)) = path.split_first() else { return };
+    fn inside(table: &mut dyn TableLike, path: &[&str]) -> Option<Item> {
+        let (key, rest) = path.split_first()?;
         if rest.is_empty() {
-            table.remove(key);
-            return;
+            return table.remove(key);
         }
-        let Some(item) = table.get_mut(key) else { return };
-        if let Some(inner) = item.as_table_like_mut() {
-            inside(inner, rest);
-        }
+        let item = table.get_mut(key)?;
+        let removed = item.as_table_like_mut().and_then(|inner| inside(inner, rest));
         if item.as_table().is_some_and(|inner| inner.is_implicit() && inner.is_empty()) {
             table.remove(key);
         }
+        removed
     }
-    inside(document.as_table_mut(), path);
+    let Some(Item::Table(removed)) = inside(document.as_table_mut(), path) else { return };
+    let above = removed.decor().prefix().and_then(RawString::as_str).unwrap_or_default();
+    if !above.contains('#') {
+        return;
+    }
+    // The blank line before a header went with the header.
+    let above = above.strip_suffix('\n').filter(|rest| rest.ends_with('\n')).unwrap_or(above).to_owned();
+    match next_header(document.as_table_mut(), removed.position().unwrap_or_default()) {
+        Some(next) => {
+            let old = next.decor().prefix().and_then(RawString::as_str).unwrap_or_default();
+            let both = format!("{above}{old}");
+            next.decor_mut().set_prefix(both);
+        }
+        None => {
+            let both = format!("{above}{}", document.trailing().as_str().unwrap_or_default());
+            document.set_trailing(both);
+        }
+    }
+}
+
+/// The table whose header comes first behind `position`.
+fn next_header(table: &mut Table, position: isize) -> Option<&mut Table> {
+    let mut next: Option<&mut Table> = None;
+    for (_, item) in table.iter_mut() {
+        let Some(inner) = item.as_table_mut() else { continue };
+        let own = inner.position().is_some_and(|at| at > position) && !inner.is_implicit();
+        let candidate = if own { Some(inner) } else { next_header(inner, position) };
+        let Some(candidate) = candidate else { continue };
+        if next.as_ref().is_none_or(|best| candidate.position() < best.position()) {
+            next = Some(candidate);
+        }
+    }
+    next
 }

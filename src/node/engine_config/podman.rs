@@ -66,8 +66,9 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
     }
     let before = host.read_for_change(&target)?;
     let start = before.clone().unwrap_or_else(|| HEADER.to_owned());
-    let mut document = document::parse(&start, &host.real(&target))?;
-    let engine = document::make(&mut document, &["engine"], &host.real(&target))?;
+    let mut draft = document::Draft::new(&start, &host.real(&target))?;
+    let document = &mut draft.document;
+    let engine = document::make(document, &["engine"], &host.real(&target))?;
     let known = last(&files, &["engine", SUPPORTS_JSON]).map(|(_, item)| strings(item));
     let known = known.unwrap_or_else(|| JSON.map(str::to_owned).to_vec());
     if !known.iter().any(|known| known == name) {
@@ -104,7 +105,7 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
     }
     let runtime = last(&files, &["engine", "runtime"]).and_then(|(_, item)| item.as_str());
     let runtime = runtime.filter(|runtime| *runtime != name && !runtime.is_empty()).map(str::to_owned);
-    let change = Change { path: target, before, after: Some(document.to_string()) };
+    let change = Change { path: target, before, after: Some(draft.text()) };
     Ok(Plan { change, notes: Vec::new(), runtime, address: None })
 }
 
