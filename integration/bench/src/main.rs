@@ -81,15 +81,7 @@ fn bench(product: &str) -> Result<bool> {
         ("create, 10 MB", 10_000_000),
     ] {
         let text = documents::config(size);
-        let words = |program: &str| {
-            ["--root", &room.root(), "create", "--bundle", &room.bundle(), "x"].iter().fold(
-                vec![program.to_owned()],
-                |mut w, s| {
-                    w.push((*s).to_owned());
-                    w
-                },
-            )
-        };
+        let words = |program: &str| create_words(&room, program);
         let fresh = || room.fresh(&text);
         let times = row(
             &room,
@@ -118,13 +110,8 @@ fn bench(product: &str) -> Result<bool> {
 
     room.running("x")?;
     let words = |program: &str| {
-        ["--root", &room.root(), "exec", "--process", &room.process(), "--detach", "x"].iter().fold(
-            vec![program.to_owned()],
-            |mut w, s| {
-                w.push((*s).to_owned());
-                w
-            },
-        )
+        let (root, process) = (room.root(), room.process());
+        [program, "--root", &root, "exec", "--process", &process, "--detach", "x"].map(str::to_owned).to_vec()
     };
     let times = row(
         &room,
@@ -144,7 +131,20 @@ fn bench(product: &str) -> Result<bool> {
     #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
     let count = calls.len() as f64;
     good &= within("system calls on pass-through", count, 40.0);
+    room.fresh(&documents::config(20_000))?;
+    let create = room.system_calls(&create_words(&room, product))?;
+    let exec = room.system_calls(&words(product))?;
+    say(&format!("create of 20 KB makes {}, exec makes {}", create.len(), exec.len()));
+    let started = |call: &&String| call.contains("clone") || call.contains("fork");
+    let threads = [&calls, &create, &exec].into_iter().flatten().filter(started).count();
+    #[expect(clippy::cast_precision_loss, reason = "none, or a few")]
+    let threads = threads as f64;
+    good &= within("threads and processes that are started on the way", threads, 0.0);
     Ok(good)
+}
+
+fn create_words(room: &Room, program: &str) -> Vec<String> {
+    [program, "--root", &room.root(), "create", "--bundle", &room.bundle(), "x"].map(str::to_owned).to_vec()
 }
 
 /// The times of a row, lane by lane and turn by turn.
