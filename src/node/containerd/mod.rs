@@ -45,13 +45,15 @@ pub fn complete(subject: &mut Subject, config: &Config, place: &Path, id: &str) 
     Ok(())
 }
 
+/// The id of no container: runtimes' ids from the CRI are hexadecimal.
+const NOBODY: &str = "runc-strict-check";
+
 /// Whether containerd answers: it is asked for a container that no engine makes, and says that it knows none.
 ///
 /// # Errors
 /// That it gives no answer, or another one.
 pub fn answers(config: &Containerd) -> Result<()> {
     const NAMESPACE: &str = "k8s.io";
-    const NOBODY: &str = "runc-strict-check";
     let deadline = Duration::from_millis(config.timeout_ms.into());
     match call::get(&config.address, deadline, NAMESPACE, NOBODY) {
         Err(why) if why != call::unknown(NAMESPACE, NOBODY) => {

@@ -89,10 +89,10 @@ async fn speak(
             while let Some(Ok(data)) = sent.data().await {
                 message.extend_from_slice(&data);
             }
-            let expected = framed(&GetContainerRequest { id: "c1".to_owned() }.encode_to_vec());
+            let asks_for = |id: &str| framed(&GetContainerRequest { id: id.to_owned() }.encode_to_vec());
             let right = head.uri.path() == "/containerd.services.containers.v1.Containers/Get"
                 && head.headers.get("containerd-namespace") == Some(&HeaderValue::from_static("k8s.io"))
-                && message == expected;
+                && ["c1", NOBODY].map(asks_for).contains(&message);
             let status = if right { status } else { "3" };
             let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
             let Ok(mut stream) = respond.send_response(response, false) else { return };
@@ -339,4 +339,16 @@ fn another_engine_is_not_asked() {
         complete(&mut subject, &config, Path::new("/run/runc"), "c1").unwrap();
         assert_eq!(subject.declared, Declared::Unknown);
     }
+}
+
+#[test]
+fn a_containerd_that_knows_no_such_container_answers() {
+    let answers = |fake: &Fake| answers(&Containerd { address: fake.socket(), timeout_ms: 300 });
+    answers(&Fake::speaking(Vec::new(), "5")).unwrap();
+    for status in ["7", "14"] {
+        let why = answers(&Fake::speaking(Vec::new(), status)).unwrap_err().to_string();
+        assert!(why.contains("its answer can't be used"), "{why}");
+    }
+    let why = answers(&Fake::new(|stream| drop(stream))).unwrap_err().to_string();
+    assert!(why.starts_with("containerd at \""), "{why}");
 }
