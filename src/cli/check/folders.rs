@@ -48,7 +48,7 @@ fn trouble(folder: &Path) -> Option<Trouble> {
 pub(super) fn log(config: &Config) -> Row {
     const CHECK: &str = "log";
     let path = &config.audit.path;
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     match trouble(folder) {
         None => match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => {
@@ -81,7 +81,7 @@ pub(super) fn records() -> Row {
         Ok(folder) => folder,
         Err(why) => return Row::fail(CHECK, why.to_string(), "set it, or run as root"),
     };
-    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let parent = folder.parent().unwrap_or_else(|| Path::new("/"));
     match trouble(&folder) {
         None => match record::all() {
             Ok(keys) => Row::ok(CHECK, format!("{} in {}", keys.len(), show(&folder))),

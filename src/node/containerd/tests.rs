@@ -349,6 +349,6 @@ fn a_containerd_that_knows_no_such_container_answers() {
         let why = answers(&Fake::speaking(Vec::new(), status)).unwrap_err().to_string();
         assert!(why.contains("its answer can't be used"), "{why}");
     }
-    let why = answers(&Fake::new(|stream| drop(stream))).unwrap_err().to_string();
+    let why = answers(&Fake::new(drop)).unwrap_err().to_string();
     assert!(why.starts_with("containerd at \""), "{why}");
 }

@@ -140,7 +140,7 @@ impl Host {
     /// Which step failed; the file is then as it was.
     pub fn write(&self, path: &Path, text: &str, mode: u32) -> Result<Option<PathBuf>> {
         let real = self.real(path);
-        let folder = path.parent().unwrap_or(Path::new("/"));
+        let folder = path.parent().unwrap_or_else(|| Path::new("/"));
         let missing = folder.ancestors().take_while(|f| !self.exists(f)).last().map(Path::to_path_buf);
         if missing.is_some() {
             let folder = self.real(folder);

@@ -9,10 +9,13 @@
 //! - In 1.x a `runtimes` table *replaces* the built-in one: beside a first handler `runc` has to be named too, or the
 //!   CRI plugin doesn't load.
 
+mod files;
+
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
+use self::files::{File, Files, drop_in_folder, path, section};
 use super::document::{self, array, is_zero, strings};
 use super::host::Host;
 use super::{Change, Found, HEADER, Handler, Plan, Wish, drop_in, is_ours, pattern, taken};
@@ -22,9 +25,6 @@ use crate::quote::quoted;
 
 /// Where containerd's configuration is.
 pub const PATH: &str = "/etc/containerd/config.toml";
-
-/// Where containerd listens unless it is told otherwise.
-const ADDRESS: &str = "/run/containerd/containerd.sock";
 
 /// The shim that calls an OCI runtime.
 const SHIM: &str = "io.containerd.runc.v2";
@@ -43,154 +43,6 @@ const SHARED: [&str; 8] = [
     "privileged_without_host_devices_all_devices_allowed",
     "snapshotter",
 ];
-
-struct File {
-    path: PathBuf,
-    document: DocumentMut,
-}
-
-/// The files that containerd reads, the main one first.
-struct Files {
-    version: i64,
-    files: Vec<File>,
-}
-
-impl Files {
-    fn read(host: &Host, main: Option<String>) -> Result<Files> {
-        let path = PathBuf::from(PATH);
-        let text = main.unwrap_or_default();
-        let document = document::parse(&text, &host.real(&path))?;
-        let version = version(&document, &host.real(&path))?;
-        let mut files = vec![File { path, document }];
-        let mut next = 0;
-        while let Some(file) = files.get(next) {
-            for path in imports(host, file) {
-                if files.iter().any(|known| known.path == path) {
-                    continue;
-                }
-                // One that isn't there keeps containerd from starting; that is not for us to tell here.
-                let Some(text) = host.read(&path)? else { continue };
-                let document = document::parse(&text, &host.real(&path))?;
-                files.push(File { path, document });
-            }
-            next += 1;
-        }
-        // In version 2 the last file that has the section has all of it.
-        if version == 2 {
-            let last = files.iter().rposition(|file| document::get(&file.document, &section(2)).is_some());
-            files = match last {
-                Some(last) => vec![files.swap_remove(last)],
-                None => files.into_iter().take(1).collect(),
-            };
-        }
-        Ok(Files { version, files })
-    }
-
-    /// What the last file says that says anything.
-    fn last(&self, below: &[&str]) -> Option<(&File, &Item)> {
-        let path = path(self.version, below);
-        self.files.iter().rev().find_map(|file| Some((file, document::get(&file.document, &path)?)))
-    }
-
-    fn text(&self, below: &[&str]) -> Option<&str> {
-        self.last(below).and_then(|(_, item)| item.as_str())
-    }
-
-    fn default(&self) -> &str {
-        self.text(&["default_runtime_name"]).filter(|name| !name.is_empty()).unwrap_or("runc")
-    }
-
-    fn binary(&self, handler: &str) -> &str {
-        self.text(&["runtimes", handler, "options", "BinaryName"]).unwrap_or_default()
-    }
-}
-
-/// The version of a main file, which the files that it imports may not exceed.
-fn version(document: &DocumentMut, path: &Path) -> Result<i64> {
-    let refused = |why: String| Err(Error::Content { path: path.to_path_buf(), why });
-    let disabled = document.get("disabled_plugins").map(strings).unwrap_or_default();
-    if let Some(plugin) = disabled.iter().find(|p| matches!(p.as_str(), "cri" | "io.containerd.grpc.v1.cri"))
-    {
-        return refused(format!(
-            "disabled_plugins names {}, so no pod is run by this containerd; take it out first",
-            quoted(plugin.as_bytes())
-        ));
-    }
-    match document.get("version").map(|item| (item.as_integer(), item)) {
-        Some((Some(version @ 2..=4), _)) => Ok(version),
-        // Nothing but what makes it a file: there is nothing yet that had another meaning in version 1.
-        None if document.get("plugins").is_none() => Ok(2),
-        None => refused(
-            "has no version, so it is of version 1; make it version 2 with \"containerd config migrate\" first"
-                .to_owned(),
-        ),
-        Some((_, item)) => refused(format!(
-            "version = {} isn't one of 2, 3 and 4, which are known here",
-            item.to_string().trim()
-        )),
-    }
-}
-
-const fn section(version: i64) -> [&'static str; 2] {
-    match version {
-        2 => ["plugins", "io.containerd.grpc.v1.cri"],
-        _ => ["plugins", "io.containerd.cri.v1.runtime"],
-    }
-}
-
-/// The keys that lead to `below` in the CRI's section on runtimes.
-fn path<'p>(version: i64, below: &[&'p str]) -> Vec<&'p str> {
-    [section(version).as_slice(), &["containerd"], below].concat()
-}
-
-/// The files that `file` imports: a path with `*` stands for all that match, a relative one is beside the file.
-fn imports(host: &Host, file: &File) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for import in import_paths(file) {
-        if import.to_string_lossy().contains('*') {
-            found.extend(expand(host, &import));
-        } else {
-            found.push(import);
-        }
-    }
-    found
-}
-
-fn import_paths(file: &File) -> Vec<PathBuf> {
-    let beside = file.path.parent().unwrap_or(Path::new("/"));
-    let named = file.document.get("imports").map(strings).unwrap_or_default();
-    named.iter().map(|import| beside.join(import)).collect()
-}
-
-/// Go's filepath.Glob, over the host's files.
-fn expand(host: &Host, glob: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/")];
-    for part in glob.components().skip(1) {
-        let part = part.as_os_str().to_string_lossy();
-        found = match part.contains(['*', '?', '[']) {
-            false => found.iter().map(|folder| folder.join(&*part)).collect(),
-            true => found.iter().flat_map(|folder| matching(host, folder, &part)).collect(),
-        };
-    }
-    found.retain(|path| host.exists(path));
-    found
-}
-
-fn matching(host: &Host, folder: &Path, glob: &str) -> Vec<PathBuf> {
-    let name =
-        |path: &PathBuf| path.file_name().is_some_and(|n| pattern::matches(glob, &n.to_string_lossy()));
-    host.list(folder).into_iter().filter(name).collect()
-}
-
-/// The folder of a drop-in that the main file imports already, if `name` would be read there.
-fn drop_in_folder(file: &File, name: &str) -> Option<PathBuf> {
-    let literal = |folder: &Path| !folder.to_string_lossy().contains(['*', '?', '[']);
-    import_paths(file).into_iter().find_map(|import| {
-        let glob = import.file_name()?.to_str()?.to_owned();
-        let folder = import.parent().filter(|folder| literal(folder))?;
-        (glob.contains('*') && pattern::matches(&glob, name)).then(|| folder.to_path_buf())
-    })
-}
 
 /// Plans a handler.
 ///
@@ -249,16 +101,7 @@ pub(super) fn plan(host: &Host, wish: &Wish) -> Result<Plan> {
         ));
     }
     let change = Change { path: target, before, after: Some(after) };
-    Ok(Plan { change, notes, runtime: pattern.runtime, address: address(&files) })
-}
-
-/// containerd's socket, where it isn't the usual one. Version 4 keeps it with a plugin.
-fn address(files: &Files) -> Option<PathBuf> {
-    let places = [&["plugins", "io.containerd.server.v1.grpc", "address"][..], &["grpc", "address"]];
-    let mut named = places.iter().flat_map(|place| {
-        files.files.iter().rev().filter_map(|file| document::string(&file.document, place))
-    });
-    named.find(|address| !address.is_empty()).filter(|address| *address != ADDRESS).map(PathBuf::from)
+    Ok(Plan { change, notes, runtime: pattern.runtime, address: files.address() })
 }
 
 /// What our handler takes over from the default one.
@@ -462,8 +305,9 @@ pub(super) fn without(
         }
     }
     let left = document.iter().any(|(key, item)| key != "version" && !is_bare(item));
-    Ok((left || file.ends_with(Path::new(PATH).strip_prefix("/").unwrap_or(Path::new(PATH))))
-        .then(|| document.to_string()))
+    // The main file stays, also an empty one: it may be somebody's.
+    let main = file.ends_with(PATH.trim_start_matches('/'));
+    Ok((left || main).then(|| document.to_string()))
 }
 
 /// Removes what was only there for the handler's sake: the default handler, where naming one made it necessary to
