@@ -10,6 +10,7 @@ mod cri;
 mod faults;
 mod groups;
 mod image;
+mod install;
 mod load;
 mod options;
 mod parity;
@@ -32,8 +33,15 @@ use crate::options::{Options, Request, USAGE};
 use crate::report::{Report, complain, say};
 use crate::room::Room;
 
-const SUITES: &[&Suite] =
-    &[&groups::SUITE, &see::SUITE, &faults::SUITE, &parity::SUITE, &load::SUITE, &podman::SUITE];
+const SUITES: &[&Suite] = &[
+    &groups::SUITE,
+    &see::SUITE,
+    &faults::SUITE,
+    &parity::SUITE,
+    &load::SUITE,
+    &podman::SUITE,
+    &install::SUITE,
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -35,7 +35,11 @@ pub(super) fn rows(host: &Host, config: &Config) -> Vec<Row> {
         let handlers = match found(engine, host, &ours) {
             Ok(found) => found.handlers,
             Err(why) => {
-                rows.push(Row::fail(CHECK, why.to_string(), format!("mend it; {name} can't read it either")));
+                rows.push(Row::fail(
+                    CHECK,
+                    why.to_string(),
+                    format!("mend it, or run check as root: {name} is not looked at further"),
+                ));
                 continue;
             }
         };

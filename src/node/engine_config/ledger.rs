@@ -108,8 +108,11 @@ impl Ledger {
             let made = known.and_then(|entry| entry.made.clone()).or_else(|| missing(host, &change.path));
             let existed = before.is_some();
             let entry = Entry { path: change.path.clone(), before, written: after.clone(), existed, made };
-            self.files.retain(|entry| entry.path != change.path);
-            self.files.push(entry);
+            // An entry keeps its number: its texts are stored under it.
+            match self.files.iter_mut().find(|known| known.path == change.path) {
+                Some(known) => *known = entry,
+                None => self.files.push(entry),
+            }
         }
         self.save(host)?;
         for change in changes {
