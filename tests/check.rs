@@ -61,8 +61,8 @@ fn the_document_has_every_row_and_the_table_says_the_same() {
     assert_eq!(table.err, "");
     assert!(!table.out.contains('\x1b'), "{}", table.out);
     for row in rows {
-        let line = format!("{}", row["found"].as_str().unwrap());
-        assert!(table.out.contains(&line), "{line}: {}", table.out);
+        let line = row["found"].as_str().unwrap();
+        assert!(table.out.contains(line), "{line}: {}", table.out);
     }
 }
 
