@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::{Parser, Subcommand};
 
 mod audit;
+mod cgroup_updater;
 mod check;
 mod colour;
 mod explain;
@@ -46,6 +47,8 @@ enum Command {
     Install(install::Arguments),
     /// Take us out of an engine's configuration again
     Uninstall(uninstall::Arguments),
+    /// Resize running containers in place: CPU, memory and more, as a transaction
+    CgroupUpdater(cgroup_updater::Arguments),
     /// Show our version, and the real runtime's
     Version {
         /// Print one JSON document
@@ -76,6 +79,7 @@ pub fn run(words: &[OsString]) -> u8 {
         Command::Check(arguments) => check::run(&arguments),
         Command::Install(arguments) => install::run(&arguments),
         Command::Uninstall(arguments) => uninstall::run(&arguments),
+        Command::CgroupUpdater(arguments) => cgroup_updater::run(&arguments),
         Command::Version { json } => version::run(json),
     }
 }

@@ -27,7 +27,7 @@ pub struct Line {
     pub v: u32,
     /// When, in RFC 3339.
     pub time: String,
-    /// `create`, `run`, `exec` or `restore`.
+    /// `create`, `run`, `exec`, `restore`, or `cgroup-updater` with its own command.
     pub command: String,
     /// The container's id.
     pub container: String,
@@ -59,10 +59,22 @@ pub struct Line {
     /// Why it was refused, or what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What `cgroup-updater` changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resize: Option<Resize>,
     /// How long the decision took, in microseconds.
     pub duration_us: u64,
     /// The real runtime.
     pub runtime: String,
+}
+
+/// A change of a container's limits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Resize {
+    /// The transaction's name; none where none was begun.
+    pub transaction: Option<String>,
+    /// What was changed, in words: `memory.max 128Mi → 256Mi`.
+    pub changes: Vec<String>,
 }
 
 impl Line {

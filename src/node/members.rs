@@ -130,12 +130,13 @@ fn collect_cgroup(folder: &Path, pids: &mut BTreeSet<u32>) {
 
 /// A line of /proc/PID/cgroup (cgroups(7)): `4:memory:/a/b`, `0::/a/b`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Membership {
-    controllers: String,
-    path: String,
+pub(super) struct Membership {
+    pub(super) controllers: String,
+    pub(super) path: String,
 }
 
-fn memberships(pid: u32) -> Vec<Membership> {
+/// The lines of a process; none where it has ended.
+pub(super) fn memberships(pid: u32) -> Vec<Membership> {
     parse_memberships(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
 }
 
@@ -149,13 +150,13 @@ fn parse_memberships(text: &str) -> Vec<Membership> {
 
 /// A mounted hierarchy.
 #[derive(Debug)]
-struct Mount {
+pub(super) struct Mount {
     /// Which part of the hierarchy is mounted.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Where.
-    point: PathBuf,
+    pub(super) point: PathBuf,
     /// None for version 2.
-    options: Option<String>,
+    pub(super) options: Option<String>,
 }
 
 impl Mount {
@@ -171,7 +172,7 @@ impl Mount {
 }
 
 /// The cgroup mounts in /proc/self/mountinfo (proc_pid_mountinfo(5)).
-fn parse_mounts(text: &str) -> Vec<Mount> {
+pub(super) fn parse_mounts(text: &str) -> Vec<Mount> {
     let line = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(3);

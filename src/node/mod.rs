@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bundle;
+pub mod cgroup;
 pub mod clock;
 pub mod config;
 pub mod container;
@@ -23,5 +24,6 @@ pub mod record;
 pub mod runtime;
 pub mod since;
 pub mod state;
+pub mod transaction;
 pub mod version;
 pub mod watch;

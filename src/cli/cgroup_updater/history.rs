@@ -1,0 +1,274 @@
+//! Transactions of before: shown, undone by name, and, where their process was killed, brought to an end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::change::{commit, take};
+use super::exit::{Exit, Halt};
+use super::options::{History, Recover, Rollback};
+use super::show::{self, Outcome, Progress, SCHEMA};
+use super::target::Found;
+use crate::node::cgroup::{self, Place, Tree};
+use crate::node::transaction::{self, End, Journal, Scene, Site, Story};
+use crate::node::version;
+use crate::quote::{escaped, quoted};
+use crate::resize::convert::weight::WeightFormula;
+use crate::resize::knobs::Knobs;
+use crate::resize::plan::rollback::rollback as backwards;
+use crate::resize::plan::{Action, Plan, Step};
+use crate::resize::snapshot::{CgroupKey, RuntimeAbilities};
+use crate::resize::verify::{Owner, accepts};
+
+/// `history`.
+pub(super) fn history(asked: &History) -> Result<(), Halt> {
+    let mut out = String::new();
+    let mut documents = Vec::new();
+    for story in transaction::all()? {
+        let story = match story {
+            Ok(story) => story,
+            Err(why) => {
+                super::super::fail(&why);
+                continue;
+            }
+        };
+        let head = &story.head;
+        let state = state(&story);
+        let changes: Vec<String> = head
+            .plan
+            .iter()
+            .filter_map(|step| Some(format!("{}: {}", step.level, show::change(step)?)))
+            .collect();
+        if asked.json {
+            documents.push(json!({
+                "transaction": head.transaction, "time": head.time, "command": head.command, "undoes": head.undoes,
+                "pod": head.pod, "state": state, "reason": story.why, "remains": story.remains, "steps": head.plan,
+                "begun": story.begun,
+            }));
+            continue;
+        }
+        // Writing to a String can't fail.
+        let undoes = head
+            .undoes
+            .as_ref()
+            .map(|other| format!(" of {}", escaped(other.as_bytes())))
+            .unwrap_or_default();
+        let _ =
+            writeln!(out, "{}  {:<11}  {}{undoes}  {}", head.transaction, state, head.command, place(&story));
+        changes.iter().for_each(|change| {
+            let _ = writeln!(out, "    {change}");
+        });
+        if let Some(why) = &story.why {
+            let _ = writeln!(out, "    because {}", escaped(why.as_bytes()));
+        }
+    }
+    if asked.json {
+        out = show::line(&json!({ "v": SCHEMA, "transactions": documents }));
+    } else if out.is_empty() {
+        out.push_str("There was no transaction since boot.\n");
+    }
+    super::super::print(&out);
+    Ok(())
+}
+
+fn state(story: &Story) -> &'static str {
+    match story.end {
+        Some(End::Committed) => "done",
+        Some(End::RolledBack) => "rolled back",
+        Some(End::Failed) => "failed",
+        None if story.is_abandoned() => "abandoned",
+        None => "under way",
+    }
+}
+
+fn place(story: &Story) -> String {
+    let pod = &story.head.pod;
+    match (&pod.namespace, &pod.name, &pod.uid) {
+        (Some(namespace), Some(name), _) => {
+            format!("{}/{}", escaped(namespace.as_bytes()), escaped(name.as_bytes()))
+        }
+        (_, _, Some(uid)) => format!("pod {}", escaped(uid.as_bytes())),
+        _ => {
+            let first = story.head.plan.first().map(|step| step.level.to_string());
+            first.unwrap_or_default()
+        }
+    }
+}
+
+/// `rollback`: the way back as a transaction of its own.
+pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
+    let story = transaction::story(&asked.transaction).map_err(Halt::not_found)?;
+    let name = quoted(asked.transaction.as_bytes());
+    match story.end {
+        Some(End::RolledBack) => {
+            return Err(Halt::new(Exit::Infeasible, format!("transaction {name} was rolled back already")));
+        }
+        None if story.is_abandoned() => {
+            return Err(Halt::new(
+                Exit::Infeasible,
+                format!("transaction {name} was killed half way; use recover"),
+            ));
+        }
+        None => return Err(Halt::new(Exit::Busy, format!("transaction {name} is under way"))),
+        Some(End::Committed | End::Failed) => {}
+    }
+    let held = take(&story.head.lock, deadline(asked.timeout))?;
+    recover_lock(&story.head.lock, asked.timeout)?;
+    let mut scene = scene(&story, asked.timeout, asked.force)?;
+    if scene.sites.is_empty() {
+        return Err(Halt::not_found(format!("everything that transaction {name} changed went away")));
+    }
+    let steps = backwards(story.applied(), scene.way);
+    let steps: Vec<Step> = steps.into_iter().filter(|step| scene.sites.contains_key(&step.cgroup)).collect();
+    for (key, site) in &scene.sites {
+        scene.before.insert(key.clone(), cgroup::cgroup(&site.group, &scene.files)?);
+    }
+    if !asked.force {
+        unchanged(&story, &scene)?;
+    }
+    let plan = Plan { version: scene.tree.version(), steps, notices: Vec::new(), fields: BTreeMap::new() };
+    let found = Found {
+        pod: None,
+        names: story.head.pod.clone(),
+        containers: Vec::new(),
+        complete: false,
+        chosen: None,
+    };
+    let (transaction, gone) =
+        commit(&scene, &plan, "rollback", Some(&asked.transaction), &story.head.lock, &found)?;
+    drop(held);
+    let outcome = Outcome {
+        command: "rollback",
+        plan,
+        dry_run: false,
+        transaction: Some(transaction),
+        ignored: Vec::new(),
+        gone,
+    };
+    super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
+    Ok(())
+}
+
+/// Refuses to undo what somebody else has changed since.
+fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
+    let mut left: BTreeMap<(&CgroupKey, &crate::resize::knob::Knob), (&Step, &crate::resize::value::Value)> =
+        BTreeMap::new();
+    for step in story.applied() {
+        if let Action::Set { knob, new, .. } = &step.action {
+            left.insert((&step.cgroup, knob), (step, new));
+        }
+    }
+    for ((key, knob), (step, wanted)) in left {
+        let Some(now) = scene.before.get(key) else { continue };
+        if !accepts(knob, wanted, now, Owner::Cgroupfs, scene.page) && now.has(knob) {
+            let found = now.get(knob).map(ToString::to_string).unwrap_or_default();
+            return Err(Halt::new(
+                Exit::Infeasible,
+                format!(
+                    "{}: {knob} was set to {wanted} and is {found} now: something else has changed it; --force undoes it all the same",
+                    step.level
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `recover`.
+pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
+    let mut names = Vec::new();
+    let mut failed: Option<Halt> = None;
+    for story in transaction::all()?.into_iter().flatten().filter(Story::is_abandoned) {
+        let held = take(&story.head.lock, deadline(asked.timeout))?;
+        // whoever had the lock may have done it
+        match transaction::story(&story.head.transaction) {
+            Ok(story) if story.is_abandoned() => match undo(&story, asked.timeout) {
+                Ok(()) => names.push(story.head.transaction.clone()),
+                Err(halt) => failed = Some(halt),
+            },
+            _ => {}
+        }
+        drop(held);
+    }
+    if let Some(halt) = failed {
+        return Err(halt);
+    }
+    let text = match (asked.json, names.as_slice()) {
+        (true, names) => show::line(&json!({ "v": SCHEMA, "command": "recover", "recovered": names })),
+        (false, []) => "Nothing to recover.\n".to_owned(),
+        (false, names) => names.iter().map(|name| format!("Rolled back: {name}\n")).collect(),
+    };
+    super::super::print(&text);
+    Ok(())
+}
+
+/// Brings to an end what a killed process left on this lock, which is held.
+pub(super) fn recover_lock(lock: &str, timeout: u64) -> Result<(), Halt> {
+    let stories = transaction::all()?.into_iter().flatten();
+    for story in stories.filter(|story| story.head.lock == lock && story.is_abandoned()) {
+        undo(&story, timeout)?;
+    }
+    Ok(())
+}
+
+fn undo(story: &Story, timeout: u64) -> Result<(), Halt> {
+    let scene = scene(story, timeout, false)?;
+    let applied: Vec<Step> =
+        story.applied().iter().filter(|step| scene.sites.contains_key(&step.cgroup)).cloned().collect();
+    let journal = Journal::resume(story)?;
+    let mut progress = Progress::default();
+    let remains = transaction::undo(&scene, &applied, &mut progress);
+    progress.end();
+    let why = "its process was killed".to_owned();
+    if remains.is_empty() {
+        return Ok(journal.end(End::RolledBack, Some(why), remains)?);
+    }
+    let name = story.head.transaction.clone();
+    journal.end(End::Failed, Some(why), remains.clone())?;
+    let message =
+        format!("transaction {name} was killed half way, and can't be rolled back: {}", remains.join("; "));
+    Err(Halt { exit: Exit::RollbackFailed, message, transaction: Some(name), remains })
+}
+
+fn deadline(timeout: u64) -> Instant {
+    Instant::now() + Duration::from_secs(timeout)
+}
+
+/// The cgroups of a journal, as far as they are still the same ones.
+fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
+    let tree = Tree::open()?;
+    let mut sites = BTreeMap::new();
+    let mut abilities = RuntimeAbilities::default();
+    for (key, cgroup) in &story.head.cgroups {
+        let Ok(place) = key.parse::<Place>() else { continue };
+        let Ok(group) = tree.group(&place) else { continue };
+        let ended = cgroup.init.is_some_and(|init| !init.lives());
+        if group.identity() != cgroup.identity || ended {
+            continue;
+        }
+        let mut formula = WeightFormula::Linear;
+        if let Some(runtime) = &cgroup.runtime {
+            let real = super::scene::Real::at(&runtime.program, version::of(&runtime.program));
+            (formula, abilities) = (real.formula(), real.abilities());
+        }
+        let site = Site { group, runtime: cgroup.runtime.clone(), init: cgroup.init, formula };
+        sites.insert(CgroupKey(key.clone()), site);
+    }
+    let asked = story.head.plan.iter().filter_map(Step::knob).map(|knob| knob.file());
+    let known = tree.version().files();
+    let files =
+        asked.filter(|file| !known.contains(&file.as_str()) && !file.starts_with("hugetlb.")).collect();
+    Ok(Scene {
+        tree,
+        sites,
+        before: BTreeMap::<CgroupKey, Knobs>::new(),
+        files,
+        abilities,
+        page: cgroup::page(),
+        way: story.head.way,
+        force,
+        deadline: deadline(timeout),
+    })
+}

@@ -1,0 +1,266 @@
+//! What was found, opened and read: the snapshot for the planner, and the scene that a transaction changes.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::exit::{Exit, Halt};
+use super::options::{Formula, Mode};
+use super::target::{Found, Member};
+use crate::node::cgroup::{self, Place, Tree};
+use crate::node::config;
+use crate::node::runtime;
+use crate::node::transaction::{Runtime, Scene, Site, stated};
+use crate::node::version::{self, Kind, Version};
+use crate::resize::amount::Limit;
+use crate::resize::convert::cpu::CpuShares;
+use crate::resize::convert::cpuset::Cpuset;
+use crate::resize::convert::memory::ThrottlingFactor;
+use crate::resize::convert::weight::{CpuWeight, WeightFormula};
+use crate::resize::knob::{CgroupVersion, Knob};
+use crate::resize::knobs::Knobs;
+use crate::resize::plan::{Action, Plan, Route};
+use crate::resize::snapshot::{
+    self, Above, Cgroup, CgroupKey, Container, Facts, ReclaimWay, RuntimeAbilities, Snapshot,
+};
+use crate::resize::value::Value;
+
+/// What the flags decide.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    pub(super) mode: Mode,
+    pub(super) formula: Formula,
+    pub(super) force: bool,
+    pub(super) timeout: u64,
+}
+
+/// The real runtime of this host.
+#[derive(Debug)]
+pub(super) struct Real {
+    program: Option<PathBuf>,
+    version: Version,
+}
+
+impl Real {
+    /// Looks at the configured one; that there is none only matters where it is needed.
+    pub(super) fn find() -> Real {
+        let program = runtime::locate(&config::runtime_for_pass_through())
+            .or_else(|_| runtime::for_pass_through())
+            .ok();
+        let version = program.as_deref().map_or_else(|| Version::parse(""), version::of);
+        Real { program, version }
+    }
+
+    /// This one.
+    pub(super) fn at(program: &Path, version: Version) -> Real {
+        Real { program: Some(program.to_path_buf()), version }
+    }
+
+    /// The runtime's way to a container, if its state is one that this runtime reads.
+    fn of(&self, member: &Member) -> Option<Runtime> {
+        let key = member.key.as_ref()?;
+        let folder = key.root.join(&key.id);
+        let crun = folder.join("status").is_file();
+        let fits = match self.version.kind {
+            Kind::Crun => crun,
+            Kind::Runc => !crun && folder.join("state.json").is_file(),
+            Kind::Youki | Kind::Unknown => false,
+        };
+        let program = self.program.clone().filter(|_| fits && member.init.is_some())?;
+        Some(Runtime { program, root: key.root.clone(), id: key.id.clone() })
+    }
+
+    /// The formula of this version: the new one from runc 1.3.2 and crun 1.23.
+    pub(super) fn formula(&self) -> WeightFormula {
+        let log = match (self.version.kind, self.version.number) {
+            (Kind::Runc, Some(number)) => number >= (1, 3, 2),
+            (Kind::Crun, Some(number)) => number >= (1, 23, 0),
+            _ => false,
+        };
+        if log { WeightFormula::Log } else { WeightFormula::Linear }
+    }
+
+    pub(super) fn abilities(&self) -> RuntimeAbilities {
+        let from =
+            |kind, number| self.version.kind == kind && self.version.number.is_some_and(|own| own >= number);
+        RuntimeAbilities {
+            burst: from(Kind::Runc, (1, 2, 0)) || from(Kind::Crun, (1, 9, 0)),
+            unified: from(Kind::Runc, (1, 2, 0)) || from(Kind::Crun, (1, 0, 0)),
+            hugepages: from(Kind::Crun, (1, 0, 0)),
+        }
+    }
+}
+
+/// Opens and reads everything.
+///
+/// # Errors
+/// What went away, or can't be read.
+pub(super) fn read(
+    tree: Tree,
+    found: &Found,
+    files: Vec<String>,
+    wishes: Wishes,
+) -> Result<(Scene, Snapshot, Facts), Halt> {
+    let real = Real::find();
+    let mut scene = Scene {
+        tree,
+        sites: std::collections::BTreeMap::new(),
+        before: std::collections::BTreeMap::new(),
+        files,
+        abilities: real.abilities(),
+        page: cgroup::page(),
+        way: ReclaimWay::ByTheWrite,
+        force: wishes.force,
+        deadline: Instant::now() + Duration::from_secs(wishes.timeout),
+    };
+    let version = scene.tree.version();
+    let mut containers = Vec::new();
+    let mut runtimes = Vec::new();
+    for member in &found.containers {
+        let runtime = real.of(member);
+        let wanted = found.chosen.as_ref().is_none_or(|name| *name == member.name);
+        if wanted {
+            runtimes.push((member.name.clone(), runtime.is_some()));
+        }
+        let formula = formula(&real, wishes.formula, runtime.as_ref());
+        let site = |runtime| Fresh { runtime, init: member.init, formula };
+        let cgroup = match open(&mut scene, &member.place, site(runtime)) {
+            Ok(cgroup) => cgroup,
+            // it ended while we looked
+            Err(halt) if halt.exit == Exit::NotFound && !wanted => continue,
+            Err(halt) => return Err(halt),
+        };
+        let nested = match &member.nested {
+            Some(place) => Some(open(&mut scene, place, site(None))?),
+            None => None,
+        };
+        containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus: false });
+    }
+    let pod = match &found.pod {
+        Some((place, _)) => Some(open(
+            &mut scene,
+            place,
+            Fresh { runtime: None, init: None, formula: WeightFormula::Linear },
+        )?),
+        None => None,
+    };
+    let top = found.pod.as_ref().map(|(place, _)| place).or(found.containers.first().map(|one| &one.place));
+    let above = above(&scene.tree, top.and_then(Place::parent));
+    if version == CgroupVersion::V2 {
+        let has = scene.sites.values().any(|site| site.group.has("memory.reclaim"));
+        scene.way = if has { ReclaimWay::Probe } else { ReclaimWay::High };
+    }
+    let mode = mode(wishes.mode, &runtimes)?;
+    let facts = Facts {
+        page: scene.page,
+        mode,
+        runtime: scene.abilities,
+        systemd: 0,
+        reclaim: scene.way,
+        throttling: ThrottlingFactor::DEFAULT,
+        force: wishes.force,
+    };
+    Ok((scene, Snapshot { version, pod, containers, complete: found.complete, above }, facts))
+}
+
+/// What is known of a site before it is opened.
+struct Fresh {
+    runtime: Option<Runtime>,
+    init: Option<crate::node::process::ProcessKey>,
+    formula: WeightFormula,
+}
+
+fn open(scene: &mut Scene, place: &Place, fresh: Fresh) -> Result<Cgroup, Halt> {
+    let named = |fault: cgroup::Fault| {
+        let halt = Halt::from(fault);
+        Halt {
+            message: format!("cgroup {}: {}", crate::quote::quoted(place.path().as_bytes()), halt.message),
+            ..halt
+        }
+    };
+    let group = scene.tree.group(place).map_err(named)?;
+    let knobs = cgroup::cgroup(&group, &scene.files).map_err(named)?;
+    let memory = cgroup::memory(&scene.tree, &group).map_err(named)?;
+    let key = CgroupKey(place.to_string());
+    let Fresh { runtime, init, formula } = fresh;
+    let formula = measured(&knobs, runtime.as_ref()).unwrap_or(formula);
+    scene.before.insert(key.clone(), knobs.clone());
+    scene.sites.insert(key.clone(), Site { group, runtime, init, formula });
+    Ok(Cgroup { key, knobs, unit: None, formula, memory })
+}
+
+/// The formula that was asked for, or the runtime's.
+fn formula(real: &Real, asked: Formula, runtime: Option<&Runtime>) -> WeightFormula {
+    match (asked, runtime) {
+        (Formula::Linear, _) => WeightFormula::Linear,
+        (Formula::Log, _) => WeightFormula::Log,
+        (Formula::Auto, _) => real.formula(),
+    }
+}
+
+/// The formula that made the weight that is of the shares that the runtime remembers, if only one of them does.
+fn measured(knobs: &Knobs, runtime: Option<&Runtime>) -> Option<WeightFormula> {
+    let Some(Value::Weight(weight)) = knobs.get(&Knob::CpuWeight) else { return None };
+    let runtime = runtime?;
+    let shares =
+        stated(&runtime.root, &runtime.id)?.pointer("/cpu/shares")?.as_u64().map(CpuShares::clamped)?;
+    let gives = |formula| CpuWeight::from_shares(shares, formula) == *weight;
+    match (gives(WeightFormula::Linear), gives(WeightFormula::Log)) {
+        (true, false) => Some(WeightFormula::Linear),
+        (false, true) => Some(WeightFormula::Log),
+        _ => None,
+    }
+}
+
+fn mode(asked: Mode, runtimes: &[(String, bool)]) -> Result<snapshot::Mode, Halt> {
+    let unknown = runtimes.iter().find(|(_, known)| !known);
+    match (asked, unknown) {
+        (Mode::Direct, _) | (Mode::Auto, Some(_)) => Ok(snapshot::Mode::Direct),
+        (Mode::Auto | Mode::Runtime, None) => Ok(snapshot::Mode::Runtime),
+        (Mode::Runtime, Some((name, _))) => Err(Halt::new(
+            Exit::Infeasible,
+            format!(
+                "container {}: it isn't known to the configured runtime; name the runtime's root by --root DIR, or use --mode direct",
+                crate::quote::quoted(name.as_bytes())
+            ),
+        )),
+    }
+}
+
+fn above(tree: &Tree, parent: Option<Place>) -> Above {
+    let Some(parent) = parent else { return Above { ratio: Limit::Max, cpus: None, mems: None } };
+    let set = |name: &str| {
+        let group = tree.group(&parent).ok()?;
+        let file = match tree.version() {
+            CgroupVersion::V1 => name.to_owned(),
+            CgroupVersion::V2 => format!("{name}.effective"),
+        };
+        group.read(&file).ok().flatten()?.trim().parse::<Cpuset>().ok().filter(|set| !set.is_empty())
+    };
+    Above { ratio: cgroup::ratio(tree, &parent), cpus: set("cpuset.cpus"), mems: set("cpuset.mems") }
+}
+
+/// Refuses what wouldn't last: systemd puts its own values back at its next reload, and this version doesn't tell it.
+///
+/// # Errors
+/// Exit 7 with the unit.
+pub(super) fn refuse_units(scene: &Scene, plan: &Plan) -> Result<(), Halt> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return Ok(());
+    }
+    let unit = plan.steps.iter().find(|step| {
+        let by_file = matches!(&step.action, Action::Set { route: Route::File, .. });
+        let name = scene.sites.get(&step.cgroup).map_or("", |site| site.group.place().name());
+        by_file && (name.ends_with(".slice") || name.ends_with(".scope"))
+    });
+    match unit {
+        None => Ok(()),
+        Some(step) => Err(Halt::new(
+            Exit::Infeasible,
+            format!(
+                "{}: systemd owns this cgroup and would undo {} at its next reload; units can't be changed yet by this version",
+                step.level,
+                step.knob().map_or_else(|| "the change".to_owned(), ToString::to_string)
+            ),
+        )),
+    }
+}

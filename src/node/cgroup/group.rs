@@ -1,0 +1,226 @@
+//! One opened cgroup: its files are read and written through descriptors of its folders, so that what is written to is
+//! what was looked at, and a cgroup that goes away answers so instead of giving way to a later one of the same name.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::{Place, beneath, errno};
+use crate::error::{Error, show};
+use crate::resize::knob::CgroupVersion;
+
+/// A cgroup's file is a page of text; io.max may have a line for each disk.
+const LIMIT: u64 = 1024 * 1024;
+
+/// A cgroup by its folders' numbers, which the kernel doesn't use again: (controller, inode).
+pub type Identity = Vec<(String, u64)>;
+
+/// An opened cgroup.
+#[derive(Debug)]
+pub struct Group {
+    version: CgroupVersion,
+    place: Place,
+    /// By controller: where it is, and the folder.
+    folders: Vec<(String, PathBuf, File)>,
+}
+
+/// Why something couldn't be done to a cgroup.
+#[derive(Debug)]
+pub enum Fault {
+    /// The cgroup went away, and with it everything that ran in it.
+    Gone,
+    /// It is in a part of the hierarchy that isn't mounted here.
+    Outside {
+        /// Where the hierarchy is mounted.
+        mount: PathBuf,
+    },
+    /// A system call failed.
+    System {
+        /// The file, with its folder; empty for the cgroup itself.
+        file: String,
+        /// What was written.
+        text: Option<String>,
+        /// What the kernel said.
+        why: Errno,
+    },
+}
+
+impl Group {
+    pub(super) fn new(version: CgroupVersion, place: Place, folders: Vec<(String, PathBuf, File)>) -> Group {
+        Group { version, place, folders }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The version of its files.
+    pub fn version(&self) -> CgroupVersion {
+        self.version
+    }
+
+    /// Which cgroup it is, so that it can't be taken for a later one of the same name.
+    pub fn identity(&self) -> Identity {
+        let number = |folder: &File| folder.metadata().map(|found| found.ino()).unwrap_or_default();
+        self.folders.iter().map(|(name, _, folder)| (name.clone(), number(folder))).collect()
+    }
+
+    /// The folder that a file is in: that of its controller.
+    fn folder(&self, file: &str) -> Option<&(String, PathBuf, File)> {
+        match self.version {
+            CgroupVersion::V2 => self.folders.first(),
+            CgroupVersion::V1 => {
+                let controller = file.split_once('.').map_or(file, |(controller, _)| controller);
+                self.folders.iter().find(|(name, _, _)| name == controller)
+            }
+        }
+    }
+
+    fn fault(&self, file: &str, text: Option<&str>, why: Errno) -> Fault {
+        if why == Errno::ENODEV {
+            return Fault::Gone;
+        }
+        let path = self.folder(file).map_or_else(|| PathBuf::from(file), |(_, path, _)| path.join(file));
+        Fault::System { file: show(&path), text: text.map(str::to_owned), why }
+    }
+
+    /// The text of a file; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn read(&self, file: &str) -> Result<Option<String>, Fault> {
+        let Some((_, _, folder)) = self.folder(file) else { return Ok(None) };
+        let mut text = String::new();
+        let opened = match beneath(folder, Path::new(file), OFlag::O_RDONLY) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) if self.lives() => return Ok(None),
+            Err(Errno::ENOENT) => return Err(Fault::Gone),
+            Err(why) => return Err(self.fault(file, None, why)),
+        };
+        match opened.take(LIMIT).read_to_string(&mut text) {
+            Ok(_) => Ok(Some(text)),
+            // some files exist and can't be read: a controller that is compiled in and off
+            Err(why) if errno(&why) == Errno::EOPNOTSUPP => Ok(None),
+            Err(why) => Err(self.fault(file, None, errno(&why))),
+        }
+    }
+
+    /// True if it has such a file, readable or not.
+    pub fn has(&self, file: &str) -> bool {
+        self.folder(file)
+            .is_some_and(|(_, _, folder)| beneath(folder, Path::new(file), OFlag::O_PATH).is_ok())
+    }
+
+    /// Writes a text to a file, in one write(2): that is one change for the kernel.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn write(&self, file: &str, text: &str) -> Result<(), Fault> {
+        let fault = |why| self.fault(file, Some(text), why);
+        let Some((_, _, folder)) = self.folder(file) else { return Err(fault(Errno::ENOENT)) };
+        let mut opened = match beneath(folder, Path::new(file), OFlag::O_WRONLY) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT) if !self.lives() => return Err(Fault::Gone),
+            Err(why) => return Err(fault(why)),
+        };
+        // an empty set is written as an empty line: a write of nothing is none
+        let bytes = if text.is_empty() { b"\n" } else { text.as_bytes() };
+        loop {
+            match opened.write(bytes) {
+                Ok(written) if written == bytes.len() => return Ok(()),
+                Ok(_) => return Err(fault(Errno::EIO)),
+                Err(why) if errno(&why) == Errno::EINTR => {}
+                Err(why) => return Err(fault(errno(&why))),
+            }
+        }
+    }
+
+    /// False once it has been removed.
+    pub fn lives(&self) -> bool {
+        let found = |folder: &File| beneath(folder, Path::new("cgroup.procs"), OFlag::O_RDONLY);
+        self.folders.iter().any(|(_, _, folder)| found(folder).is_ok())
+    }
+
+    /// The names in its main folder: of its files (`true` asks for the cgroups below it).
+    fn names(&self, controller: Option<&str>, folders: bool) -> Vec<String> {
+        let main = self.folders.iter().find(|(name, _, _)| controller.is_none_or(|wanted| name == wanted));
+        let Some((_, path, _)) = main else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+        let wanted =
+            entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir() == folders));
+        let mut names: Vec<String> =
+            wanted.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// The names of the cgroups below it, in order.
+    pub fn children(&self) -> Vec<String> {
+        let memory = (self.version == CgroupVersion::V1).then_some("memory");
+        self.names(memory, true)
+    }
+
+    /// The files of huge pages, whose names hold the machine's sizes.
+    pub(super) fn hugepage_files(&self) -> Vec<String> {
+        let (controller, end) = match self.version {
+            CgroupVersion::V1 => (Some("hugetlb"), ".limit_in_bytes"),
+            CgroupVersion::V2 => (None, ".max"),
+        };
+        let mut names = self.names(controller, false);
+        names.retain(|name| {
+            let size = name.strip_prefix("hugetlb.").and_then(|rest| rest.strip_suffix(end));
+            // reservations (`hugetlb.2MB.rsvd.max`) are another thing
+            size.is_some_and(|size| !size.contains('.'))
+        });
+        names
+    }
+}
+
+impl Fault {
+    /// The same as an error about a cgroup at this path.
+    pub fn named(&self, path: &Path) -> Error {
+        Error::Other(format!("cgroup {}: {self}", show(path)))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Gone => out.write_str("it went away, and what ran in it has ended"),
+            Fault::Outside { mount } => write!(
+                out,
+                "it is outside of what is mounted on {}; run runc-strict on the host",
+                show(mount)
+            ),
+            Fault::System { file, text, why } => {
+                match text {
+                    Some(text) => {
+                        write!(out, "can't write {} to {file}", crate::quote::quoted(text.as_bytes()))?
+                    }
+                    None if file.is_empty() => write!(out, "can't open it")?,
+                    None => write!(out, "can't read {file}")?,
+                }
+                write!(out, ": {}", why.desc().to_lowercase())?;
+                out.write_str(match why {
+                    Errno::EROFS => "; the cgroup mount is read-only here, run runc-strict on the host",
+                    Errno::EACCES | Errno::EPERM => "; run it as root of the host",
+                    Errno::EBUSY if text.is_some() => {
+                        "; the memory that is in use can't be reclaimed below that"
+                    }
+                    Errno::EINVAL if text.is_some() => {
+                        "; a cgroup above or below, or another value, doesn't allow it"
+                    }
+                    _ => "",
+                })
+            }
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

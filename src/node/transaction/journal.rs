@@ -1,0 +1,302 @@
+//! The journal of a transaction: a file of JSON lines below our own folder. The first line says who, what and where, with
+//! the whole plan; then a line before each call; and one at the end. Each line is on the disk before what it announces
+//! is done, so that whatever a killed process has begun can be undone by the next one. A last line that is torn
+//! announces something that was not begun.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Runtime;
+use crate::error::{Error, Result};
+use crate::node::cgroup::Identity;
+use crate::node::process::ProcessKey;
+use crate::node::{clock, file, folder};
+use crate::policy::subject::Pod;
+use crate::resize::plan::Step;
+use crate::resize::snapshot::ReclaimWay;
+
+/// The folder of the journals.
+const TRANSACTIONS: &str = "transactions";
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// How many finished transactions are kept.
+const KEPT: usize = 200;
+
+/// A journal of a thousand containers is a megabyte.
+const LIMIT: u64 = 256 * 1024 * 1024;
+
+/// The first line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Head {
+    /// The version of the format.
+    pub v: u32,
+    /// The transaction's name.
+    pub transaction: String,
+    /// When it began, in RFC 3339.
+    pub time: String,
+    /// Whose it is: while this process lives, nobody else touches it.
+    pub owner: ProcessKey,
+    /// `set`, `apply` or `rollback`.
+    pub command: String,
+    /// The transaction that it undoes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undoes: Option<String>,
+    /// The lock that it holds.
+    pub lock: String,
+    /// The pod, where it is known.
+    pub pod: Pod,
+    /// How memory is reclaimed there.
+    pub way: ReclaimWay,
+    /// The cgroups, by the plan's keys.
+    pub cgroups: BTreeMap<String, Cgroup>,
+    /// What shall be done, in order.
+    pub plan: Vec<Step>,
+}
+
+/// A cgroup in the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Which one it is.
+    pub identity: Identity,
+    /// Its container, where the runtime changes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runtime: Option<Runtime>,
+    /// The container's first process.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub init: Option<ProcessKey>,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Everything is as asked.
+    Committed,
+    /// Everything is as it was.
+    RolledBack,
+    /// Something is neither; the line says what.
+    Failed,
+}
+
+/// The lines after the first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", untagged)]
+enum Line {
+    /// These steps of the plan are about to be done: the first, and how many.
+    Begin { begin: usize, steps: usize },
+    /// It is over.
+    End { end: End, why: Option<String>, remains: Vec<String>, time: String },
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    head: Head,
+    begun: usize,
+}
+
+/// A journal that was read.
+#[derive(Debug)]
+pub struct Story {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its first line.
+    pub head: Head,
+    /// How many steps of the plan were begun.
+    pub begun: usize,
+    /// How it ended; `None` if it didn't.
+    pub end: Option<End>,
+    /// Why it didn't come to its own end.
+    pub why: Option<String>,
+    /// What is neither as it was nor as asked.
+    pub remains: Vec<String>,
+}
+
+impl Story {
+    /// The steps that were begun.
+    pub fn applied(&self) -> &[Step] {
+        self.head.plan.get(..self.begun).unwrap_or(&self.head.plan)
+    }
+
+    /// True if its process was killed in the middle.
+    pub fn is_abandoned(&self) -> bool {
+        self.end.is_none() && !self.head.owner.lives()
+    }
+}
+
+impl Journal {
+    /// Begins a transaction; `head`'s format, name, time and owner are filled in.
+    ///
+    /// # Errors
+    /// That it can't be written: then nothing may be changed.
+    pub fn begin(mut head: Head) -> Result<Journal> {
+        let place = folder::make(&[TRANSACTIONS])?;
+        prune(&place);
+        head.v = FORMAT;
+        head.owner = ProcessKey::current()
+            .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?;
+        loop {
+            head.time = clock::now();
+            // 2026-11-23T03:20:13.123456Z
+            head.transaction = head.time.chars().filter(char::is_ascii_digit).collect();
+            let path = place.join(&head.transaction);
+            let made = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+            let file = match made {
+                Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                other => other.map_err(Error::io("make the journal", &path))?,
+            };
+            let mut journal = Journal { path, file, head, begun: 0 };
+            let written = serde_json::to_vec(&journal.head).map_err(|why| Error::Other(why.to_string()));
+            let written = written.and_then(|line| journal.line(line)).and_then(|()| sync(&place));
+            return match written {
+                Ok(()) => Ok(journal),
+                Err(why) => {
+                    let _ = fs::remove_file(&journal.path);
+                    Err(why)
+                }
+            };
+        }
+    }
+
+    /// Goes on with the journal of another process, to end it.
+    ///
+    /// # Errors
+    /// That it can't be opened.
+    pub fn resume(story: &Story) -> Result<Journal> {
+        let mut file =
+            OpenOptions::new().append(true).open(&story.path).map_err(Error::io("open", &story.path))?;
+        // a torn line ends here
+        file.write_all(b"\n").map_err(Error::io("write the journal", &story.path))?;
+        Ok(Journal { path: story.path.clone(), file, head: story.head.clone(), begun: story.begun })
+    }
+
+    /// The transaction's name.
+    pub fn name(&self) -> &str {
+        &self.head.transaction
+    }
+
+    /// The steps that were begun.
+    pub fn applied(&self) -> &[Step] {
+        self.head.plan.get(..self.begun).unwrap_or(&self.head.plan)
+    }
+
+    /// Announces the next steps of the plan.
+    ///
+    /// # Errors
+    /// That it can't be written: then they may not be done.
+    pub fn announce(&mut self, steps: usize) -> Result<()> {
+        let line = Line::Begin { begin: self.begun, steps };
+        let line = serde_json::to_vec(&line).map_err(|why| Error::Other(why.to_string()))?;
+        self.line(line)?;
+        self.begun += steps;
+        Ok(())
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// That it can't be written; the next run will then undo what was done.
+    pub fn end(mut self, end: End, why: Option<String>, remains: Vec<String>) -> Result<()> {
+        let line = Line::End { end, why, remains, time: clock::now() };
+        self.line(serde_json::to_vec(&line).map_err(|why| Error::Other(why.to_string()))?)
+    }
+
+    fn line(&mut self, mut line: Vec<u8>) -> Result<()> {
+        line.push(b'\n');
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        written.map_err(Error::io("write the journal", &self.path))
+    }
+}
+
+/// The names in a folder are on the disk only when the folder is.
+fn sync(place: &Path) -> Result<()> {
+    File::open(place).and_then(|folder| folder.sync_all()).map_err(Error::io("write the folder", place))
+}
+
+/// All transactions, the oldest first. A file that can't be read is told by its error.
+///
+/// # Errors
+/// That the folder can't be read; where there is none, there was no transaction.
+pub fn all() -> Result<Vec<Result<Story>>> {
+    let place = folder::path()?.join(TRANSACTIONS);
+    Ok(names(&place)?.iter().map(|name| read(&place.join(name))).filter(|one| !is_empty(one)).collect())
+}
+
+/// A transaction by its name.
+///
+/// # Errors
+/// That there is none, or that it can't be read.
+pub fn story(name: &str) -> Result<Story> {
+    let place = folder::path()?.join(TRANSACTIONS);
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_digit()) || !place.join(name).exists() {
+        let name = crate::quote::quoted(name.as_bytes());
+        let hint = "see runc-strict cgroup-updater history";
+        return Err(Error::Other(format!("there is no transaction {name}; {hint}")));
+    }
+    read(&place.join(name))
+}
+
+fn names(place: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(place) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io("read the folder", place))?,
+    };
+    let named = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        named.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A journal without a first line was never begun, or is being begun.
+fn is_empty(story: &Result<Story>) -> bool {
+    matches!(story, Err(Error::Content { why, .. }) if why == EMPTY)
+}
+
+const EMPTY: &str = "is a journal without its first line";
+
+fn read(path: &Path) -> Result<Story> {
+    let text = file::read_text(path, LIMIT)?;
+    let damaged = |why: String| Error::Content { path: path.to_path_buf(), why };
+    let Some((first, rest)) = text.split_once('\n') else { return Err(damaged(EMPTY.to_owned())) };
+    let head: Head =
+        serde_json::from_str(first).map_err(|why| damaged(format!("is a damaged journal: {why}")))?;
+    if head.v != FORMAT {
+        return Err(damaged(format!("has format {}, and this program reads format {FORMAT}", head.v)));
+    }
+    let mut story =
+        Story { path: path.to_path_buf(), head, begun: 0, end: None, why: None, remains: Vec::new() };
+    for line in rest.lines() {
+        match serde_json::from_str(line) {
+            Ok(Line::Begin { begin, steps }) => story.begun = story.begun.max(begin.saturating_add(steps)),
+            Ok(Line::End { end, why, remains, .. }) => {
+                (story.end, story.why, story.remains) = (Some(end), why, remains);
+            }
+            // torn: what it announced was not begun
+            Err(_) => {}
+        }
+    }
+    story.begun = story.begun.min(story.head.plan.len());
+    Ok(story)
+}
+
+/// Forgets the oldest transactions that came to an end.
+fn prune(place: &Path) {
+    let Ok(names) = names(place) else { return };
+    let surplus = names.len().saturating_sub(KEPT);
+    for name in names.iter().take(surplus) {
+        let path = place.join(name);
+        if read(&path).is_ok_and(|story| story.end.is_some_and(|end| end != End::Failed)) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A resize as a transaction: locked, written down before each change, read back after it, and undone in reverse when
+//! something fails or the process was killed.
+//!
+//! ```text
+//! lock ─▶ journal: who, which cgroups, the plan ─▶ for each call: journal ─▶ change ─▶ read back ─▶ journal: committed
+//!                                                       failure or crash ─▶ undo what was begun ─▶ journal: rolled back
+//! ```
+
+mod apply;
+mod journal;
+mod lock;
+mod reclaim;
+mod undo;
+mod update;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::apply;
+pub use journal::{Cgroup, End, Head, Journal, Story, all, story};
+pub use lock::Lock;
+pub use undo::{Remains, undo};
+pub use update::stated;
+
+use super::cgroup::{Fault, Group, Tree};
+use super::process::ProcessKey;
+use crate::quote::quoted;
+use crate::resize::amount::Bytes;
+use crate::resize::convert::weight::WeightFormula;
+use crate::resize::knobs::Knobs;
+use crate::resize::plan::Level;
+use crate::resize::snapshot::{CgroupKey, ReclaimWay, RuntimeAbilities};
+
+/// A container, by the runtime that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// The runtime's program.
+    pub program: PathBuf,
+    /// Its state folder.
+    pub root: PathBuf,
+    /// The container's id.
+    pub id: String,
+}
+
+/// One cgroup that may be changed, opened.
+#[derive(Debug)]
+pub struct Site {
+    /// The cgroup.
+    pub group: Group,
+    /// The runtime that its container is of.
+    pub runtime: Option<Runtime>,
+    /// The first process of its container.
+    pub init: Option<ProcessKey>,
+    /// How its weight is made of shares.
+    pub formula: WeightFormula,
+}
+
+impl Site {
+    /// False once its container has ended.
+    pub fn lives(&self) -> bool {
+        self.group.lives() && self.init.is_none_or(ProcessKey::lives)
+    }
+}
+
+/// Everything that a transaction may touch.
+#[derive(Debug)]
+pub struct Scene {
+    /// The hierarchies.
+    pub tree: Tree,
+    /// The cgroups, by the planner's keys.
+    pub sites: BTreeMap<CgroupKey, Site>,
+    /// What the sites held before, all of it, where that is known: a failure puts back also what a runtime changed
+    /// unasked.
+    pub before: BTreeMap<CgroupKey, Knobs>,
+    /// The files beside the usual ones that are read and set.
+    pub files: Vec<String>,
+    /// What the real runtime understands.
+    pub abilities: RuntimeAbilities,
+    /// The size of a page.
+    pub page: Bytes,
+    /// How memory is reclaimed.
+    pub way: ReclaimWay,
+    /// Lower a limit even if reclaiming doesn't come so far.
+    pub force: bool,
+    /// When to give up waiting.
+    pub deadline: Instant,
+}
+
+impl Scene {
+    /// A site by its key.
+    ///
+    /// # Errors
+    /// [`Failure::Gone`] for one that isn't there any more.
+    fn site(&self, key: &CgroupKey) -> Result<&Site, Failure> {
+        self.sites.get(key).ok_or(Failure::Gone)
+    }
+
+    /// The knobs of a site now.
+    ///
+    /// # Errors
+    /// [`Failure`] where they can't be read.
+    fn knobs(&self, site: &Site) -> Result<Knobs, Failure> {
+        Ok(super::cgroup::cgroup(&site.group, &self.files)?)
+    }
+}
+
+/// Told while something takes long.
+pub trait Watcher {
+    /// Memory is being reclaimed: what is in use, and what shall be.
+    fn reclaiming(&mut self, level: &Level, usage: Bytes, target: Bytes);
+}
+
+/// Why a change wasn't made.
+#[derive(Debug)]
+pub enum Failure {
+    /// The container ended: that is no failure of the value.
+    Gone,
+    /// The kernel refused.
+    Kernel(Fault),
+    /// The real runtime refused.
+    Runtime {
+        /// Its name and command.
+        program: String,
+        /// What it said.
+        said: String,
+    },
+    /// The value was written, and another one is read.
+    ReadBack {
+        /// The knob's name.
+        knob: String,
+        /// What was written.
+        wanted: String,
+        /// What is read.
+        found: String,
+    },
+    /// Memory could not be reclaimed down to the limit that was asked for.
+    Stuck {
+        /// What is in use.
+        usage: Bytes,
+        /// What should have been.
+        target: Bytes,
+        /// True if time ran out.
+        late: bool,
+    },
+    /// Anything else, as a whole sentence.
+    Other(String),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Failure {
+        match fault {
+            Fault::Gone => Failure::Gone,
+            other => Failure::Kernel(other),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Gone => Fault::Gone.fmt(out),
+            Failure::Kernel(fault) => fault.fmt(out),
+            Failure::Runtime { program, said } => write!(out, "{program} failed: {said}"),
+            Failure::ReadBack { knob, wanted, found } => write!(
+                out,
+                "{knob} was set to {} and reads {}; something else writes to it",
+                quoted(wanted.as_bytes()),
+                quoted(found.as_bytes())
+            ),
+            Failure::Stuck { usage, target, late } => {
+                let why = if *late { "in the time given" } else { "any further" };
+                write!(
+                    out,
+                    "memory can't be reclaimed {why}: {usage} in use, {target} wanted; free memory first, "
+                )?;
+                out.write_str(if *late {
+                    "give a longer --timeout, or use --force"
+                } else {
+                    "or use --force"
+                })
+            }
+            Failure::Other(sentence) => out.write_str(sentence),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
