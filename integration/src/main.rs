@@ -24,6 +24,7 @@ mod room;
 mod runtime;
 mod sys;
 mod trial;
+mod updater;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +36,8 @@ use crate::lab::Lab;
 use crate::options::{Options, Request, USAGE};
 use crate::report::{Report, complain, say};
 
-const SUITES: &[&Suite] = &[&doors::SUITE, &levels::SUITE, &native::SUITE, &load::SUITE, &bad_input::SUITE];
+const SUITES: &[&Suite] =
+    &[&doors::SUITE, &levels::SUITE, &native::SUITE, &load::SUITE, &bad_input::SUITE, &updater::SUITE];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

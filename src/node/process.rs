@@ -26,6 +26,13 @@ impl ProcessKey {
         Some(ProcessKey { pid, start })
     }
 
+    /// Whether it is there and not only waits for its parent to take note of its end, when it is in no cgroup any more.
+    pub fn runs(self) -> bool {
+        let stat = fs::read(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let behind = stat.iter().rposition(|b| *b == b')').unwrap_or_default();
+        self.lives() && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
+    }
+
     /// Whether it still runs.
     pub fn lives(self) -> bool {
         ProcessKey::of(self.pid) == Some(self)
@@ -63,4 +70,24 @@ pub fn is_host_root() -> bool {
 fn in_first_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_and_was_not_waited_for_lives_and_does_not_run() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let key = ProcessKey::of(child.id()).unwrap();
+        assert!(key.lives() && key.runs());
+        drop(child.stdin.take());
+        let pid = nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()));
+        let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(pid, flags).unwrap();
+        assert!(key.lives() && !key.runs());
+        child.wait().unwrap();
+        assert!(!key.lives() && !key.runs());
+    }
 }

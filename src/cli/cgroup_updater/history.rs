@@ -61,7 +61,7 @@ pub(super) fn history(asked: &History) -> Result<(), Halt> {
             let _ = writeln!(out, "    {change}");
         });
         if let Some(why) = &story.why {
-            let _ = writeln!(out, "    because {}", escaped(why.as_bytes()));
+            let _ = writeln!(out, "    because {}", why.replace(char::is_control, " "));
         }
     }
     if asked.json {
@@ -244,7 +244,7 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
     for (key, cgroup) in &story.head.cgroups {
         let Ok(place) = key.parse::<Place>() else { continue };
         let Ok(group) = tree.group(&place) else { continue };
-        let ended = cgroup.init.is_some_and(|init| !init.lives());
+        let ended = cgroup.init.is_some_and(|init| !init.runs());
         if group.identity() != cgroup.identity || ended {
             continue;
         }

@@ -169,7 +169,7 @@ fn by_id(word: &str, root: Option<&Path>) -> Result<Key, Halt> {
 fn place_of_container(tree: &Tree, key: &Key) -> Result<Place, Halt> {
     let id = quoted(key.id.as_bytes());
     let state = State::read(&key.root, OsStr::new(&key.id)).map_err(Halt::not_found)?;
-    if !state.init.lives() {
+    if !state.init.runs() {
         return Err(Halt::not_found(format!("container {id} doesn't run")));
     }
     let place = tree.place_of(state.init.pid).map_err(|why| Halt::new(Exit::Infeasible, why.to_string()))?;
@@ -288,7 +288,7 @@ fn key_at(tree: &Tree, place: &Place, root: Option<&Path>) -> Option<Key> {
         return Some(key.clone());
     }
     let is_here = |key: &&Key| {
-        let state = State::read(&key.root, OsStr::new(&key.id)).ok().filter(|state| state.init.lives());
+        let state = State::read(&key.root, OsStr::new(&key.id)).ok().filter(|state| state.init.runs());
         state
             .and_then(|state| tree.place_of(state.init.pid).ok())
             .is_some_and(|there| climb(&there) == *place)
@@ -300,7 +300,7 @@ fn key_at(tree: &Tree, place: &Place, root: Option<&Path>) -> Option<Key> {
 fn look(tree: &Tree, place: Place, key: Option<Key>) -> Known {
     let state = key.as_ref().and_then(|key| State::read(&key.root, OsStr::new(&key.id)).ok());
     // an id may be used again by a container elsewhere
-    let init = state.as_ref().map(|state| state.init).filter(|init| init.lives());
+    let init = state.as_ref().map(|state| state.init).filter(|init| init.runs());
     let there = init.and_then(|init| tree.place_of(init.pid).ok());
     let is_here = there.as_ref().is_some_and(|there| there.is_within(&place));
     let (key, state, init) = if is_here { (key, state, init) } else { (None, None, None) };

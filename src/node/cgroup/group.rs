@@ -41,7 +41,7 @@ pub enum Fault {
     },
     /// A system call failed.
     System {
-        /// The file, with its folder; empty for the cgroup itself.
+        /// The file; empty for the cgroup itself.
         file: String,
         /// What was written.
         text: Option<String>,
@@ -86,8 +86,7 @@ impl Group {
         if why == Errno::ENODEV {
             return Fault::Gone;
         }
-        let path = self.folder(file).map_or_else(|| PathBuf::from(file), |(_, path, _)| path.join(file));
-        Fault::System { file: show(&path), text: text.map(str::to_owned), why }
+        Fault::System { file: file.to_owned(), text: text.map(str::to_owned), why }
     }
 
     /// The text of a file; `None` if there is no such file.

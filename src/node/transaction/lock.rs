@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 use crate::error::{Error, Result};
 use crate::node::folder;
@@ -43,7 +43,12 @@ impl Lock {
             let file = options.open(&path).map_err(Error::io("open the lock", &path))?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 // whoever had it before may have taken the file away meanwhile
-                Ok(held) if is_at(&held, &path) => return Ok(Some(Lock { path, _held: held })),
+                Ok(held) if is_at(&held, &path) => {
+                    // a runtime that we have started holds it, too: if we are killed, nobody changes what it still changes
+                    let inherited = fcntl(&*held, FcntlArg::F_SETFD(FdFlag::empty()));
+                    inherited.map_err(Error::io("share the lock", &path))?;
+                    return Ok(Some(Lock { path, _held: held }));
+                }
                 Ok(_) | Err((_, Errno::EINTR)) => continue,
                 Err((_, Errno::EWOULDBLOCK)) => {}
                 Err((_, why)) => return Err(Error::io("lock", &path)(why)),

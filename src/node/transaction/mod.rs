@@ -62,7 +62,7 @@ pub struct Site {
 impl Site {
     /// False once its container has ended.
     pub fn lives(&self) -> bool {
-        self.group.lives() && self.init.is_none_or(ProcessKey::lives)
+        self.group.lives() && self.init.is_none_or(ProcessKey::runs)
     }
 }
 

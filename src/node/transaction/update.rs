@@ -10,7 +10,6 @@ use serde_json::{Value as Json, json};
 
 use super::{Failure, Runtime, Scene, Site};
 use crate::node::{file, state};
-use crate::quote::escaped;
 use crate::resize::convert::cpu::CpuShares;
 use crate::resize::convert::weight::CpuWeight;
 use crate::resize::field::{Field, Writer};
@@ -84,9 +83,7 @@ fn message(line: &str) -> String {
     let text = line.split_once("msg=\"").map_or(line, |(_, rest)| rest.trim_end_matches('"'));
     // paths of cgroups are long: the words at the end tell most
     let from = text.char_indices().rev().nth(300).map_or(0, |(at, _)| at);
-    let parts: Vec<String> =
-        text.get(from..).unwrap_or(text).split(": ").map(|part| escaped(part.as_bytes())).collect();
-    parts.join(": ").replace("\\\\\\\"", "\"").replace("\\\\\"", "\"").replace("\\\"", "\"")
+    text.get(from..).unwrap_or(text).replace("\\\"", "\"").chars().filter(|c| !c.is_control()).collect()
 }
 
 /// The resources in the state of runc, as a LinuxResources document; `None` where there is no such state. crun keeps no

@@ -1,0 +1,279 @@
+//! A pod of this run: a cgroup that is called as the kubelet's are, with sleeping containers in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::bundle::Bundle;
+use crate::call::{Answer, Call};
+use crate::cgroup;
+use crate::lab::Lab;
+use crate::runtime::Runtime;
+use crate::sys;
+use crate::trial::{Entry, Road, Trial};
+
+use super::PATIENCE;
+
+/// 2^20 bytes.
+pub(super) const MIB: u64 = 1 << 20;
+
+/// What is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) memory: u64,
+    pub(super) quota: i64,
+    pub(super) shares: u64,
+    pub(super) pids: u64,
+}
+
+/// A pod.
+pub(super) struct Pod<'a> {
+    pub(super) uid: String,
+    lab: &'a Lab,
+    trials: Vec<Trial<'a>>,
+}
+
+impl<'a> Pod<'a> {
+    /// Starts the containers, each with 256 MiB, half a CPU, 512 shares and 100 tasks.
+    pub(super) fn make(lab: &'a Lab, runtime: &'a Runtime, containers: usize) -> Result<Pod<'a>> {
+        let uid = format!(
+            "7b1f3a2e-0c5d-4e6f-8a9b-{:012}",
+            lab.next_name().trim_start_matches('t').parse::<u32>()?
+        );
+        let mut pod = Pod { uid, lab, trials: Vec::new() };
+        for _ in 0..containers {
+            let trial = Trial::new(lab, runtime, Road::Product, Entry::Exec)?;
+            let mut bundle = trial.bundle()?;
+            bundle.spec["linux"]["cgroupsPath"] = json!(format!("{}/{}", pod.path(), trial.id));
+            bundle.spec["linux"]["resources"] = json!({
+                "memory": {"limit": 256 * MIB}, "cpu": {"shares": 512, "quota": 50_000, "period": 100_000},
+                "pids": {"limit": 100},
+            });
+            pod.launch(trial, &bundle)?;
+        }
+        Ok(pod)
+    }
+
+    fn launch(&mut self, trial: Trial<'a>, bundle: &Bundle) -> Result<()> {
+        if let Some(refused) = trial.launch(bundle)? {
+            bail!("{refused}");
+        }
+        self.trials.push(trial);
+        Ok(())
+    }
+
+    fn trial(&self, at: usize) -> Result<&Trial<'a>> {
+        self.trials.get(at).context("no such container")
+    }
+
+    fn path(&self) -> String {
+        format!("{}/pod{}", cgroup::parent(), self.uid)
+    }
+
+    pub(super) fn id(&self, at: usize) -> &str {
+        self.trials.get(at).map_or("", |trial| trial.id.as_str())
+    }
+
+    /// The path of a container's cgroup.
+    pub(super) fn cgroup(&self, at: usize) -> String {
+        format!("{}/{}", self.path(), self.id(at))
+    }
+
+    fn read(&self, cgroup: &str, file: &str) -> Result<String> {
+        let path = place(cgroup, file);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(text.trim().to_owned())
+    }
+
+    fn number<T: std::str::FromStr>(&self, cgroup: &str, file: &str) -> Result<T> {
+        let text = self.read(cgroup, file)?;
+        text.parse().ok().with_context(|| format!("{file} holds \"{text}\""))
+    }
+
+    /// What the kernel holds of a container.
+    pub(super) fn limits(&self, at: usize) -> Result<Limits> {
+        let cgroup = self.cgroup(at);
+        Ok(Limits {
+            memory: self.number(&cgroup, "memory.limit_in_bytes")?,
+            quota: self.number(&cgroup, "cpu.cfs_quota_us")?,
+            shares: self.number(&cgroup, "cpu.shares")?,
+            pids: self.number(&cgroup, "pids.max")?,
+        })
+    }
+
+    /// Memory and quota of the pod itself.
+    pub(super) fn pod_limits(&self) -> Result<(u64, i64)> {
+        let path = self.path();
+        Ok((self.number(&path, "memory.limit_in_bytes")?, self.number(&path, "cpu.cfs_quota_us")?))
+    }
+
+    pub(super) fn limit_pod(&self, memory: u64, quota: i64) -> Result<()> {
+        write(&self.path(), "memory.limit_in_bytes", &memory.to_string())?;
+        write(&self.path(), "cpu.cfs_quota_us", &quota.to_string())
+    }
+
+    pub(super) fn write_limits(&self, at: usize, limits: &Limits) -> Result<()> {
+        let cgroup = self.cgroup(at);
+        write(&cgroup, "memory.limit_in_bytes", &limits.memory.to_string())?;
+        write(&cgroup, "cpu.cfs_quota_us", &limits.quota.to_string())?;
+        write(&cgroup, "cpu.shares", &limits.shares.to_string())?;
+        write(&cgroup, "pids.max", &limits.pids.to_string())
+    }
+
+    /// What runc's state says of a container.
+    pub(super) fn stated(&self, at: usize) -> Result<Limits> {
+        let trial = self.trial(at)?;
+        let path = trial.root().join(&trial.id).join("state.json");
+        let state: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        let of = |key: &str| {
+            state["config"]["cgroups"][key].as_i64().with_context(|| format!("no {key} in the state"))
+        };
+        Ok(Limits {
+            memory: of("memory")?.unsigned_abs(),
+            quota: of("cpu_quota")?,
+            shares: of("cpu_shares")?.unsigned_abs(),
+            pids: of("pids_limit")?.unsigned_abs(),
+        })
+    }
+
+    /// A cgroup inside of a container's, with a quota of its own.
+    pub(super) fn make_inner(&self, at: usize, quota: i64) -> Result<()> {
+        let inner = format!("{}/inner", self.cgroup(at));
+        fs::create_dir(place(&inner, "cpu.").with_file_name(""))?;
+        write(&inner, "cpu.cfs_quota_us", &quota.to_string())
+    }
+
+    /// How many processes of a container the kernel has killed for lack of memory.
+    pub(super) fn kills(&self, at: usize) -> Result<u64> {
+        let text = self.read(&self.cgroup(at), "memory.oom_control")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        line.and_then(|count| count.parse().ok()).context("no oom_kill in memory.oom_control")
+    }
+
+    pub(super) fn usage(&self, at: usize) -> Result<u64> {
+        self.number(&self.cgroup(at), "memory.usage_in_bytes")
+    }
+
+    /// Has the container write so many MiB to a file.
+    pub(super) fn fill(&self, at: usize, file: &str, mebibytes: u32) -> Result<()> {
+        // by the bare runtime: who writes doesn't matter here
+        let trial = self.trial(at)?.behind_the_product();
+        let (to, count) = (format!("of={file}"), format!("count={mebibytes}"));
+        let words =
+            ["/bin/busybox", "dd", "if=/dev/zero", to.as_str(), "bs=1048576", count.as_str(), "conv=fsync"];
+        let call = trial.call().arguments(["exec", "--user", "0:0", &trial.id]).arguments(words);
+        call.run(b"")?.require_success().map(drop)
+    }
+
+    /// The container's first process.
+    pub(super) fn init(&self, at: usize) -> Result<u32> {
+        let text = fs::read_to_string(self.trial(at)?.dir.join("init.pid"))?;
+        Ok(text.trim().parse()?)
+    }
+
+    /// Ends a container's first process.
+    pub(super) fn end(&self, at: usize) -> Result<()> {
+        let pid = self.init(at)?;
+        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)?;
+        ensure!(sys::await_end(pid, PATIENCE)?, "process {pid} doesn't end");
+        Ok(())
+    }
+
+    /// `cgroup-updater` with these words.
+    pub(super) fn updater(&self, words: &[&str]) -> Result<Answer> {
+        self.trial(0)?.empty_call().argument("cgroup-updater").arguments(words).run(b"")
+    }
+
+    /// `cgroup-updater set` on a container.
+    pub(super) fn set(&self, at: usize, words: &[&str], more: &[&str]) -> Result<Answer> {
+        self.set_call(at, words, more).run(b"")
+    }
+
+    pub(super) fn set_call(&self, at: usize, words: &[&str], more: &[&str]) -> Call<'a> {
+        let trial = &self.trials[at];
+        let call =
+            trial.empty_call().arguments(["cgroup-updater", "set", "--container", &trial.id, "--root"]);
+        call.argument(trial.root()).arguments(words).arguments(more)
+    }
+
+    /// The same behind another program.
+    pub(super) fn wrapped(&self, wrapper: &[&str], at: usize, words: &[&str]) -> Result<Answer> {
+        let trial = self.trial(at)?;
+        let (program, rest) = wrapper.split_first().context("no wrapper")?;
+        let streams = trial.dir.join(format!("wrapped-{}", self.lab.next_name()));
+        let call =
+            Call::new(&self.lab.room, &crate::runtime::find_program(program)?, &streams).arguments(rest);
+        let call = call.argument(self.lab.product.as_ref().context("no product")?);
+        let call = call
+            .arguments(["cgroup-updater", "set", "--container", &trial.id, "--root"])
+            .argument(trial.root());
+        call.arguments(words).environment("RUNC_STRICT_CONFIG", trial.dir.join("config.toml")).run(b"")
+    }
+
+    /// The bare runtime's update.
+    pub(super) fn bare_update(&self, at: usize, resources: &Value) -> Result<Answer> {
+        let trial = self.trial(at)?;
+        let bare = trial.behind_the_product();
+        bare.call().arguments(["update", "--resources", "-", &trial.id]).run(resources.to_string().as_bytes())
+    }
+
+    /// A file of this pod's own.
+    pub(super) fn file(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.trial(0)?.dir.join(name);
+        fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
+
+    pub(super) fn audit(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.trial(0)?.dir.join("audit.log"))?)
+    }
+
+    /// The lock of this pod.
+    pub(super) fn lock(&self) -> Result<PathBuf> {
+        use std::os::unix::fs::MetadataExt;
+        let folder = fs::metadata(place(&self.path(), "memory.").with_file_name(""))?;
+        Ok(Path::new("/run/runc-strict/locks").join(format!("cgroup-{}", folder.ino())))
+    }
+
+    /// Deletes the containers, and what this pod's transactions left in /run.
+    pub(super) fn finish(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Pod<'_> {
+    fn drop(&mut self) {
+        // a cgroup inside would keep the container's own from going away
+        for at in 0..self.trials.len() {
+            let inner = format!("{}/inner", self.cgroup(at));
+            let _ = fs::remove_dir(place(&inner, "cpu.").with_file_name(""));
+        }
+        let folder = Path::new("/run/runc-strict/transactions");
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&self.uid)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// A file of a cgroup of version 1.
+fn place(cgroup: &str, file: &str) -> PathBuf {
+    let controller = file.split('.').next().unwrap_or_default();
+    Path::new("/sys/fs/cgroup").join(controller).join(cgroup.trim_start_matches('/')).join(file)
+}
+
+fn write(cgroup: &str, file: &str, text: &str) -> Result<()> {
+    let path = place(cgroup, file);
+    fs::write(&path, text).with_context(|| format!("write {text} to {}", path.display()))
+}
+
+pub(super) fn has_swap() -> Result<bool> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let free = text.lines().find_map(|line| line.strip_prefix("SwapFree:")).unwrap_or_default();
+    Ok(free.trim().trim_end_matches("kB").trim() != "0")
+}
