@@ -208,7 +208,7 @@ fn refused(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     }
     let pod = Pod::make(lab, runtime, 1)?;
     let before = pod.limits(0)?;
-    pod.fill(0, "/dev/shm/filled", 100)?;
+    pod.fill(0, "/data/filled", 100)?;
     for mode in ["runtime", "direct"] {
         let no = pod.set(0, &["--memory-limit", "64Mi", "--pids-limit", "50", "--mode", mode], &[])?;
         ensure!(no.code == Some(3), "{no}");
@@ -274,7 +274,7 @@ fn read_only(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
     for mode in ["direct", "runtime"] {
         let answer = pod.wrapped(&unshare, 0, &["--memory-limit", "300Mi", "--mode", mode])?;
-        ensure!(answer.code == Some(4) && answer.stderr().contains("read-only"), "{answer}");
+        ensure!(answer.code == Some(4) && answer.stderr().to_lowercase().contains("read-only"), "{answer}");
         ensure!(pod.limits(0)? == before, "something changed");
     }
     pod.finish()?;

@@ -53,6 +53,8 @@ impl<'a> Pod<'a> {
                 "memory": {"limit": 256 * MIB}, "cpu": {"shares": 512, "quota": 50_000, "period": 100_000},
                 "pids": {"limit": 100},
             });
+            let memory = json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs"});
+            bundle.spec["mounts"].as_array_mut().context("no mounts")?.push(memory);
             pod.launch(trial, &bundle)?;
         }
         Ok(pod)

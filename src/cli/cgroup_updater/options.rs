@@ -14,7 +14,7 @@ pub(super) struct Target {
     #[command(flatten)]
     pub(super) whose: Whose,
     /// Which container of the pod
-    #[arg(long, value_name = "NAME", requires = "pod", help_heading = "Target")]
+    #[arg(long, value_name = "NAME", requires = "pod", conflicts_with_all = ["container", "pid", "cgroup"], help_heading = "Target")]
     pub(super) container_name: Option<String>,
     /// Look for containers also below this runtime root
     #[arg(long, value_name = "DIR", help_heading = "Target")]

@@ -40,6 +40,11 @@ pub(super) fn update<'a>(
     if let Some(shares) = shares(site, now) {
         Field::CpuShares.put(&mut document, json!(shares.get()));
     }
+    // crun knows no file of BFQ on version 1, and fails at a weight that it can't write
+    let crun = runtime.root.join(&runtime.id).join("status").is_file();
+    if crun && now.has(&Knob::BlkioBfqWeight) && !now.has(&Knob::BlkioWeight) {
+        document.as_object_mut().and_then(|document| document.remove("blockIO"));
+    }
     for change in changes {
         change.field.put(&mut document, change.new.clone());
     }
