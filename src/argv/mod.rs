@@ -147,7 +147,7 @@ pub struct Refused {
     pub message: String,
 }
 
-/// Reads the words after argv[0].
+/// Reads the words after `argv[0]`.
 ///
 /// # Errors
 /// Only a command line that would start a process can be refused.

@@ -1,7 +1,7 @@
 //! The configuration: `/etc/runc-strict/config.toml`, or the file that `RUNC_STRICT_CONFIG` names.
 //!
 //! Two readings. [`Config::load`] is strict: an unknown key, a wrong type or a file that others can write to stops
-//! the container. [`runtime_word`] is what pass-through uses: it takes the one key `runtime` and tolerates
+//! the container. `runtime_word` is what pass-through uses: it takes the one key `runtime` and tolerates
 //! everything else, because a broken configuration is no reason to stop a kill. So that the two can't disagree,
 //! the strict reading refuses a `runtime` that the other one doesn't see.
 

@@ -106,7 +106,7 @@ pub fn remember(runtime: &Path) {
     let _ = fs::remove_file(&new);
 }
 
-/// Becomes the runtime: execve(2) with its path as argv[0] (crun reads a handler from there) and `words` after it.
+/// Becomes the runtime: execve(2) with its path as `argv[0]` (crun reads a handler from there) and `words` after it.
 /// It comes back only if that failed.
 ///
 /// # Errors

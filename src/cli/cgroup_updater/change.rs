@@ -194,10 +194,11 @@ fn files(requests: &BTreeMap<String, Request>) -> Vec<String> {
 
 /// One lock for a pod, or for a container without one: named by the number of its cgroup's folder.
 fn lock_name(tree: &Tree, found: &Found) -> Result<String, Halt> {
-    let place = found.pod.as_ref().map(|(place, _)| place).or(found.containers.first().map(|one| &one.place));
+    let place =
+        found.pod.as_ref().map(|(place, _)| place).or_else(|| found.containers.first().map(|one| &one.place));
     let place = place.ok_or_else(|| Halt::not_found("there is no container"))?;
     let identity = tree.group(place)?.identity();
-    let main = identity.iter().find(|(name, _)| name == "memory").or(identity.first());
+    let main = identity.iter().find(|(name, _)| name == "memory").or_else(|| identity.first());
     Ok(format!("cgroup-{}", main.map_or(0, |(_, number)| *number)))
 }
 
@@ -250,7 +251,7 @@ pub(super) fn commit(
         Err(stop) => stop,
     };
     progress.end();
-    let remains = transaction::undo(scene, &journal.applied().to_vec(), &mut progress);
+    let remains = transaction::undo(scene, journal.applied(), &mut progress);
     progress.end();
     let why = format!("{}: {}", stop.level, stop.why);
     let (exit, end, message) = match (&stop.why, remains.is_empty()) {

@@ -143,7 +143,8 @@ pub(super) fn read(
         )?),
         None => None,
     };
-    let top = found.pod.as_ref().map(|(place, _)| place).or(found.containers.first().map(|one| &one.place));
+    let top =
+        found.pod.as_ref().map(|(place, _)| place).or_else(|| found.containers.first().map(|one| &one.place));
     let above = above(&scene.tree, top.and_then(Place::parent));
     if version == CgroupVersion::V2 {
         let has = scene.sites.values().any(|site| site.group.has("memory.reclaim"));

@@ -81,7 +81,7 @@ pub(super) fn find(tree: &Tree, target: &Target) -> Result<Found, Halt> {
     } else if let Some(pid) = target.whose.pid {
         (climb(&tree.place_of(pid).map_err(Halt::not_found)?), None)
     } else {
-        let path = target.whose.cgroup.as_deref().unwrap_or(Path::new(""));
+        let path = target.whose.cgroup.as_deref().unwrap_or_else(|| Path::new(""));
         let place = tree.place_at(path).map_err(|why| match why.is_not_found() {
             true => Halt::not_found(why),
             false => Halt::usage(why.to_string()),

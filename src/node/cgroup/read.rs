@@ -122,5 +122,5 @@ pub fn page() -> Bytes {
     let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| u64::try_from(size).ok())
         .and_then(Bytes::new)
-        .unwrap_or(Bytes::new(4096).unwrap_or_default())
+        .unwrap_or_else(|| Bytes::new(4096).unwrap_or_default())
 }

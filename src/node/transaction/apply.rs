@@ -21,7 +21,7 @@ pub struct Stop {
 /// Does all steps of the journal's plan. Containers that end meanwhile are passed over; what comes back are their names.
 ///
 /// # Errors
-/// [`Stop`] at the first step that fails; what was begun has to be undone.
+/// `Stop` at the first step that fails; what was begun has to be undone.
 pub fn apply(
     scene: &Scene,
     steps: &[Step],
