@@ -47,6 +47,11 @@ vm-test: need-build ## run the suites in a machine with systemd and pure cgroup 
 	$(STATIC) --profile suites -p runc-strict-integration
 	@$(VM)/run --limit 1800 $(CARRIED) --in integration/wrapper-suites -- ./wrapper-suites . ./runc-strict
 
+matrix: need-build ## write docs/attack-matrix.md anew
+	$(STATIC) --release -p runc-strict
+	$(STATIC) --profile suites -p runc-strict-integration
+	@$(SUITES)/suites run doors levels --product $(PROGRAM) --table docs/attack-matrix.md
+
 vm-shell: need-build ## open a console in that machine
 	@$(VM)/need
 	$(STATIC) --release -p runc-strict
@@ -60,4 +65,4 @@ vm-selftest: ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test vm-shell vm-selftest lint bench need-build
+.PHONY: help build demo test test-units test-root vm-test matrix vm-shell vm-selftest lint bench need-build
