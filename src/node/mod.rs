@@ -24,6 +24,7 @@ pub mod record;
 pub mod runtime;
 pub mod since;
 pub mod state;
+pub mod systemd;
 pub mod transaction;
 pub mod version;
 pub mod watch;

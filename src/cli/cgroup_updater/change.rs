@@ -160,7 +160,6 @@ impl Change<'_> {
         let (scene, snapshot, facts) = scene::read(tree, found, files(&self.requests), wishes)?;
         let asked = self.requests.iter().map(|(name, request)| (name.as_str(), request));
         let plan = plan(&snapshot, &desired(&snapshot, asked, &facts)?, &facts)?;
-        scene::refuse_units(&scene, &plan)?;
         let ignored: Vec<String> =
             self.requests.values().flat_map(|request| request.ignored.clone()).collect();
         let mut outcome = Outcome {
@@ -221,7 +220,10 @@ pub(super) fn commit(
 ) -> Result<(String, BTreeSet<Level>), Halt> {
     let cgroups = scene.sites.iter().map(|(key, site)| {
         let (runtime, init) = (site.runtime.clone(), site.init);
-        (key.0.clone(), transaction::Cgroup { identity: site.group.identity(), runtime, init })
+        (
+            key.0.clone(),
+            transaction::Cgroup { identity: site.group.identity(), runtime, unit: site.unit.clone(), init },
+        )
     });
     let mut journal = Journal::begin(Head {
         v: 0,

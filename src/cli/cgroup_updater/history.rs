@@ -1,5 +1,6 @@
 //! Transactions of before: shown, undone by name, and, where their process was killed, brought to an end.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::options::{History, Recover, Rollback};
 use super::show::{self, Outcome, Progress, SCHEMA};
 use super::target::Found;
 use crate::node::cgroup::{self, Place, Tree};
+use crate::node::systemd::Systemd;
 use crate::node::transaction::{self, End, Journal, Scene, Site, Story};
 use crate::node::version;
 use crate::quote::{escaped, quoted};
@@ -20,7 +22,7 @@ use crate::resize::knobs::Knobs;
 use crate::resize::plan::rollback::rollback as backwards;
 use crate::resize::plan::{Action, Plan, Step};
 use crate::resize::snapshot::{CgroupKey, RuntimeAbilities};
-use crate::resize::verify::{Owner, accepts};
+use crate::resize::verify::accepts;
 
 /// `history`.
 pub(super) fn history(asked: &History) -> Result<(), Halt> {
@@ -161,8 +163,8 @@ fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
         }
     }
     for ((key, knob), (step, wanted)) in left {
-        let Some(now) = scene.before.get(key) else { continue };
-        if !accepts(knob, wanted, now, Owner::Cgroupfs, scene.page) && now.has(knob) {
+        let (Some(now), Some(site)) = (scene.before.get(key), scene.sites.get(key)) else { continue };
+        if !accepts(knob, wanted, now, site.owner(), scene.page) && now.has(knob) {
             let found = now.get(knob).map(ToString::to_string).unwrap_or_default();
             return Err(Halt::new(
                 Exit::Infeasible,
@@ -253,15 +255,24 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
             let real = super::scene::Real::at(&runtime.program, version::of(&runtime.program));
             (formula, abilities) = (real.formula(), real.abilities());
         }
-        let site = Site { group, runtime: cgroup.runtime.clone(), init: cgroup.init, formula };
+        let site = Site {
+            group,
+            runtime: cgroup.runtime.clone(),
+            init: cgroup.init,
+            unit: cgroup.unit.clone(),
+            formula,
+        };
         sites.insert(CgroupKey(key.clone()), site);
     }
     let asked = story.head.plan.iter().filter_map(Step::knob).map(|knob| knob.file());
     let known = tree.version().files();
     let files =
         asked.filter(|file| !known.contains(&file.as_str()) && !file.starts_with("hugetlb.")).collect();
+    let units = sites.values().any(|site| site.unit.is_some());
+    let systemd = if units { Some(RefCell::new(Systemd::connect()?)) } else { None };
     Ok(Scene {
         tree,
+        systemd,
         sites,
         before: BTreeMap::<CgroupKey, Knobs>::new(),
         files,

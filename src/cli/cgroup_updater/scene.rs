@@ -1,5 +1,6 @@
 //! What was found, opened and read: the snapshot for the planner, and the scene that a transaction changes.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::target::{Found, Member};
 use crate::node::cgroup::{self, Place, Tree};
 use crate::node::config;
 use crate::node::runtime;
+use crate::node::systemd::{self, Systemd};
 use crate::node::transaction::{Runtime, Scene, Site, stated};
 use crate::node::version::{self, Kind, Version};
 use crate::resize::amount::Limit;
@@ -18,9 +20,8 @@ use crate::resize::convert::memory::ThrottlingFactor;
 use crate::resize::convert::weight::{CpuWeight, WeightFormula};
 use crate::resize::knob::{CgroupVersion, Knob};
 use crate::resize::knobs::Knobs;
-use crate::resize::plan::{Action, Plan, Route};
 use crate::resize::snapshot::{
-    self, Above, Cgroup, CgroupKey, Container, Facts, ReclaimWay, RuntimeAbilities, Snapshot,
+    self, Above, Cgroup, CgroupKey, Container, Facts, ReclaimWay, RuntimeAbilities, Snapshot, Unit,
 };
 use crate::resize::value::Value;
 
@@ -103,6 +104,7 @@ pub(super) fn read(
     let real = Real::find();
     let mut scene = Scene {
         tree,
+        systemd: None,
         sites: std::collections::BTreeMap::new(),
         before: std::collections::BTreeMap::new(),
         files,
@@ -155,7 +157,10 @@ pub(super) fn read(
         page: scene.page,
         mode,
         runtime: scene.abilities,
-        systemd: 0,
+        systemd: match &scene.systemd {
+            Some(systemd) => systemd.borrow_mut().version()?,
+            None => 0,
+        },
         reclaim: scene.way,
         throttling: ThrottlingFactor::DEFAULT,
         force: wishes.force,
@@ -183,10 +188,28 @@ fn open(scene: &mut Scene, place: &Place, fresh: Fresh) -> Result<Cgroup, Halt> 
     let memory = cgroup::memory(&scene.tree, &group).map_err(named)?;
     let key = CgroupKey(place.to_string());
     let Fresh { runtime, init, formula } = fresh;
+    let unit = unit(scene, place)?;
     let formula = measured(&knobs, runtime.as_ref()).unwrap_or(formula);
     scene.before.insert(key.clone(), knobs.clone());
-    scene.sites.insert(key.clone(), Site { group, runtime, init, formula });
-    Ok(Cgroup { key, knobs, unit: None, formula, memory })
+    scene.sites.insert(
+        key.clone(),
+        Site { group, runtime, init, unit: unit.as_ref().map(|unit| unit.name.clone()), formula },
+    );
+    Ok(Cgroup { key, knobs, unit, formula, memory })
+}
+
+/// The unit that owns a cgroup, with what systemd believes of it.
+fn unit(scene: &mut Scene, place: &Place) -> Result<Option<Unit>, Halt> {
+    let name = place.name();
+    if !(name.ends_with(".slice") || name.ends_with(".scope")) || !systemd::runs() {
+        return Ok(None);
+    }
+    if scene.systemd.is_none() {
+        scene.systemd = Some(RefCell::new(Systemd::connect()?));
+    }
+    let Some(systemd) = &scene.systemd else { return Ok(None) };
+    let knobs = systemd.borrow_mut().unit(scene.tree.version(), name)?;
+    Ok(knobs.map(|knobs| Unit { name: name.to_owned(), knobs }))
 }
 
 /// The formula that was asked for, or the runtime's.
@@ -238,30 +261,4 @@ fn above(tree: &Tree, parent: Option<Place>) -> Above {
         group.read(&file).ok().flatten()?.trim().parse::<Cpuset>().ok().filter(|set| !set.is_empty())
     };
     Above { ratio: cgroup::ratio(tree, &parent), cpus: set("cpuset.cpus"), mems: set("cpuset.mems") }
-}
-
-/// Refuses what wouldn't last: systemd puts its own values back at its next reload, and this version doesn't tell it.
-///
-/// # Errors
-/// Exit 7 with the unit.
-pub(super) fn refuse_units(scene: &Scene, plan: &Plan) -> Result<(), Halt> {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Ok(());
-    }
-    let unit = plan.steps.iter().find(|step| {
-        let by_file = matches!(&step.action, Action::Set { route: Route::File, .. });
-        let name = scene.sites.get(&step.cgroup).map_or("", |site| site.group.place().name());
-        by_file && (name.ends_with(".slice") || name.ends_with(".scope"))
-    });
-    match unit {
-        None => Ok(()),
-        Some(step) => Err(Halt::new(
-            Exit::Infeasible,
-            format!(
-                "{}: systemd owns this cgroup and would undo {} at its next reload; units can't be changed yet by this version",
-                step.level,
-                step.knob().map_or_else(|| "the change".to_owned(), ToString::to_string)
-            ),
-        )),
-    }
 }

@@ -1,13 +1,13 @@
 //! A plan, done: call by call, each announced in the journal before and read back after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Failure, Journal, Scene, Site, Watcher, reclaim, update};
 use crate::resize::knobs::Knobs;
-use crate::resize::plan::{Action, Level, Route, Step};
+use crate::resize::plan::{Action, Level, Reason, Route, Step};
 use crate::resize::snapshot::CgroupKey;
 use crate::resize::value::Value;
-use crate::resize::verify::{Owner, accepts};
+use crate::resize::verify::accepts;
 
 /// Where a plan stopped, and why.
 #[derive(Debug)]
@@ -57,10 +57,7 @@ pub(super) fn make(scene: &Scene, call: &[Step], watcher: &mut dyn Watcher) -> R
     match &first.action {
         Action::Reclaim(wanted) => reclaim::reclaim(scene, site, &first.level, wanted, watcher),
         Action::Set { route: Route::Runtime(_), .. } => by_runtime(scene, site, call),
-        Action::Set { route: Route::Systemd { unit, .. }, .. } => Err(Failure::Other(format!(
-            "the unit {} can't be changed by this version; use --mode runtime",
-            crate::quote::quoted(unit.as_bytes())
-        ))),
+        Action::Set { route: Route::Systemd { unit, .. }, .. } => by_systemd(scene, site, unit, call),
         Action::Set { knob, new, route: Route::File, .. } => {
             site.group.write(&knob.file(), &knob.write(new))?;
             check(scene, site, &Knobs::from_iter([(knob.clone(), new.clone())]))
@@ -84,6 +81,30 @@ fn by_runtime(scene: &Scene, site: &Site, call: &[Step]) -> Result<(), Failure> 
     check(scene, site, &wanted)
 }
 
+/// systemd sets all properties of the call at once.
+fn by_systemd(scene: &Scene, site: &Site, unit: &str, call: &[Step]) -> Result<(), Failure> {
+    let systemd = scene.systemd.as_ref();
+    let systemd = systemd.ok_or_else(|| Failure::Other("there is no connection to systemd".to_owned()))?;
+    let (mut wanted, mut properties) = (Knobs::default(), BTreeMap::new());
+    for step in call {
+        if let Action::Set { knob, new, route: Route::Systemd { properties: changes, .. }, .. } = &step.action
+        {
+            // what the runtime still has to write isn't there yet
+            if step.reason != Reason::TellOfSwap {
+                wanted.insert(knob.clone(), new.clone());
+            }
+            properties.extend(changes.iter().map(|change| (change.name.as_str(), &change.new)));
+        }
+    }
+    let properties: Vec<_> = properties.into_iter().collect();
+    let done = systemd.borrow_mut().set(unit, &properties);
+    match done {
+        Err(_) if !site.lives() => Err(Failure::Gone),
+        Err(why) => Err(Failure::Other(why.to_string())),
+        Ok(()) => check(scene, site, &wanted),
+    }
+}
+
 /// Writes what isn't as wanted. Values depend on each other (a limit and the sum with swap, quota and burst), so that
 /// one may be refused until another is written: the last pass tells.
 pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), Failure> {
@@ -92,7 +113,7 @@ pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), F
         let now = scene.knobs(site)?;
         let wrong: Vec<_> = wanted
             .iter()
-            .filter(|(knob, value)| !accepts(knob, value, &now, owner(site), scene.page))
+            .filter(|(knob, value)| !accepts(knob, value, &now, site.owner(), scene.page))
             .collect();
         if wrong.is_empty() {
             return Ok(());
@@ -111,7 +132,7 @@ pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), F
 fn check(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), Failure> {
     let now = scene.knobs(site)?;
     for (knob, value) in wanted.iter() {
-        if !accepts(knob, value, &now, owner(site), scene.page) && !is_absent(value, now.get(knob)) {
+        if !accepts(knob, value, &now, site.owner(), scene.page) && !is_absent(value, now.get(knob)) {
             let found = now.get(knob).map_or_else(String::new, Value::to_string);
             return Err(Failure::ReadBack { knob: knob.to_string(), wanted: value.to_string(), found });
         }
@@ -124,11 +145,6 @@ pub(super) fn is_absent(wanted: &Value, found: Option<&Value>) -> bool {
     use crate::resize::amount::Limit;
     use crate::resize::convert::io::IoMax;
     found.is_none() && (*wanted == Value::Count(Limit::Max) || *wanted == Value::Io(IoMax::UNLIMITED))
-}
-
-/// Who has the last word on a site. Units of systemd are not written to yet.
-pub(super) fn owner(_site: &Site) -> Owner {
-    Owner::Cgroupfs
 }
 
 /// The sites that steps are about.

@@ -68,6 +68,9 @@ pub struct Cgroup {
     /// Its container, where the runtime changes it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub runtime: Option<Runtime>,
+    /// The unit of systemd that owns it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unit: Option<String>,
     /// The container's first process.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init: Option<ProcessKey>,

@@ -13,6 +13,7 @@ mod reclaim;
 mod undo;
 mod update;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -28,12 +29,14 @@ pub use update::stated;
 
 use super::cgroup::{Fault, Group, Tree};
 use super::process::ProcessKey;
+use super::systemd::Systemd;
 use crate::quote::quoted;
 use crate::resize::amount::Bytes;
 use crate::resize::convert::weight::WeightFormula;
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::Level;
 use crate::resize::snapshot::{CgroupKey, ReclaimWay, RuntimeAbilities};
+use crate::resize::verify::Owner;
 
 /// A container, by the runtime that made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,11 +58,18 @@ pub struct Site {
     pub runtime: Option<Runtime>,
     /// The first process of its container.
     pub init: Option<ProcessKey>,
+    /// The unit of systemd that owns it.
+    pub unit: Option<String>,
     /// How its weight is made of shares.
     pub formula: WeightFormula,
 }
 
 impl Site {
+    /// Who has the last word on it.
+    pub fn owner(&self) -> Owner {
+        if self.unit.is_some() { Owner::Systemd } else { Owner::Cgroupfs }
+    }
+
     /// False once its container has ended.
     pub fn lives(&self) -> bool {
         self.group.lives() && self.init.is_none_or(ProcessKey::runs)
@@ -71,6 +81,8 @@ impl Site {
 pub struct Scene {
     /// The hierarchies.
     pub tree: Tree,
+    /// systemd, where a unit owns one of the cgroups.
+    pub systemd: Option<RefCell<Systemd>>,
     /// The cgroups, by the planner's keys.
     pub sites: BTreeMap<CgroupKey, Site>,
     /// What the sites held before, all of it, where that is known: a failure puts back also what a runtime changed

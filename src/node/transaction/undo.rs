@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::apply::{is_absent, keys, make, owner, repair};
+use super::apply::{is_absent, keys, make, repair};
 use super::{Failure, Scene, Watcher};
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::rollback::rollback;
@@ -54,7 +54,7 @@ pub fn undo(scene: &Scene, applied: &[Step], watcher: &mut dyn Watcher) -> Remai
             }
         };
         for (knob, old) in wanted.iter() {
-            if !accepts(knob, old, &now, owner(site), scene.page) && !is_absent(old, now.get(knob)) {
+            if !accepts(knob, old, &now, site.owner(), scene.page) && !is_absent(old, now.get(knob)) {
                 let found = now.get(knob).map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let level = levels.get(key).map_or_else(|| key.to_string(), ToString::to_string);
                 let why = repaired.as_ref().err().map(|why| format!(" ({why})")).unwrap_or_default();
