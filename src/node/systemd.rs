@@ -72,7 +72,8 @@ impl Systemd {
             .to_string()
             .bytes()
             .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        systemd.send(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
+        // all at once: what is read together with BEGIN, systemd 252 lets lie until more comes
+        systemd.send(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
         let mut line = String::new();
         let read = (&mut systemd.stream).take(4096).read_line(&mut line);
         read.map_err(Error::io("read from systemd at", path))?;
@@ -82,7 +83,6 @@ impl Systemd {
                 escaped(line.trim().as_bytes())
             )));
         }
-        systemd.send(b"BEGIN\r\n")?;
         Ok(systemd)
     }
 
