@@ -152,7 +152,7 @@ pub(super) struct How {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) timeout: u64,
     /// Through the runtime's update, so that its state stays true, or straight to the cgroup's files; auto takes the
-    /// runtime where it is known
+    /// runtime where it is known and keeps limits in its state, as runc does
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     pub(super) mode: Mode,
     /// How cpu.weight is made of CPU shares on cgroup v2: linear by older runtimes, log by newer ones; auto sees to it

@@ -152,7 +152,15 @@ pub(super) fn read(
         let has = scene.sites.values().any(|site| site.group.has("memory.reclaim"));
         scene.way = if has { ReclaimWay::Probe } else { ReclaimWay::High };
     }
-    let mode = mode(wishes.mode, &runtimes)?;
+    let by_unit = real.version.kind == Kind::Crun && scene.sites.values().any(|site| site.unit.is_some());
+    if wishes.mode == Mode::Runtime && by_unit {
+        let why = "crun's update doesn't tell systemd, whose next reload would undo it, and lifts a swap limit of 0; use --mode direct";
+        return Err(Halt::new(Exit::Infeasible, why));
+    }
+    // crun keeps no resources in its state: there is nothing to keep true
+    let auto =
+        if real.version.kind == Kind::Crun && wishes.mode == Mode::Auto { Mode::Direct } else { wishes.mode };
+    let mode = mode(auto, &runtimes)?;
     let facts = Facts {
         page: scene.page,
         mode,

@@ -57,10 +57,10 @@ fn attempt(
     }
     loop {
         let now = usage(site)?;
-        watcher.reclaiming(level, now, target);
         if now <= target {
             return Ok(());
         }
+        watcher.reclaiming(level, now, target);
         let late = Instant::now() >= scene.deadline;
         if late || idle >= TRIES {
             return Err(Failure::Stuck { usage: now, target, late });

@@ -65,8 +65,14 @@ impl<'a> Builder<'a> {
                 (outer, inner)
             })
             .collect();
-        let changes: Vec<_> =
-            containers.iter().map(|(site, _)| (site.now.clone(), site.end(), site.cgroup.formula)).collect();
+        let changes: Vec<_> = containers
+            .iter()
+            .map(|(site, inner)| {
+                let inner = |knobs: fn(&Site<'_>) -> Knobs| inner.as_ref().map(knobs).unwrap_or_default();
+                let old = tighter(site.now.clone(), &inner(|inner| inner.now.clone()));
+                (old, tighter(site.end(), &inner(|inner| inner.end())), site.cgroup.formula)
+            })
+            .collect();
         let changes: Vec<_> =
             changes.iter().map(|(old, new, formula)| pod::Change { old, new, formula: *formula }).collect();
         let pod = current.pod.as_ref().map(|cgroup| {
@@ -356,6 +362,17 @@ fn unset(knob: &Knob) -> Value {
         Knob::Throttle(..) => Value::Count(Limit::Max),
         _ => Value::Text(String::new()),
     }
+}
+
+/// What bounds a container whose runtime has nested a cgroup in its scope: of each limit the smaller one. A runtime may
+/// leave the scope without limits (crun 1.8 does).
+fn tighter(mut outer: Knobs, inner: &Knobs) -> Knobs {
+    for (knob, value) in inner.iter().filter(|(knob, _)| **knob != Knob::CpuWeight) {
+        if outer.get(knob).and_then(|outer| outer.course(value)) == Some(Course::Down) {
+            outer.insert(knob.clone(), value.clone());
+        }
+    }
+    outer
 }
 
 fn is_bandwidth(knob: &Knob) -> bool {
