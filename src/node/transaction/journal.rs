@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ const FORMAT: u32 = 1;
 
 /// How many finished transactions are kept.
 const KEPT: usize = 200;
+
+/// How old a journal without its first line has to be to count as given up.
+const STILLBORN: Duration = Duration::from_secs(60);
 
 /// A journal of a thousand containers is a megabyte.
 const LIMIT: u64 = 256 * 1024 * 1024;
@@ -292,14 +296,22 @@ fn read(path: &Path) -> Result<Story> {
     Ok(story)
 }
 
-/// Forgets the oldest transactions that came to an end.
+/// Forgets the oldest transactions that came to an end, and journals whose process was killed before the first line.
 fn prune(place: &Path) {
     let Ok(names) = names(place) else { return };
     let surplus = names.len().saturating_sub(KEPT);
-    for name in names.iter().take(surplus) {
+    for (at, name) in names.iter().enumerate() {
         let path = place.join(name);
-        if read(&path).is_ok_and(|story| story.end.is_some_and(|end| end != End::Failed)) {
-            let _ = fs::remove_file(path);
+        let found = fs::metadata(&path);
+        let age = found.as_ref().ok().and_then(|found| found.modified().ok()?.elapsed().ok());
+        // a younger one may be about to get its first line
+        let stillborn = found.is_ok_and(|found| found.len() == 0) && age.is_some_and(|age| age > STILLBORN);
+        let over = || {
+            let story = read(&path);
+            is_empty(&story) || story.is_ok_and(|story| story.end.is_some_and(|end| end != End::Failed))
+        };
+        if stillborn || at < surplus && over() {
+            let _ = fs::remove_file(&path);
         }
     }
 }
