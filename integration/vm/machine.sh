@@ -28,7 +28,8 @@ accelerator() {
         # Code that lies at the same place in each process is translated once, and not again for each one:
         # a program starts in 6 ms in place of 22. The kernel measures the speed of the TSC once; on a busy host it
         # gets that wrong, and the machine's clock would run at twenty times its speed.
-        accel=(-accel tcg,thread=multi -cpu max)
+        # Without erms and fsrm it clears and copies memory by words: the emulator takes a string of bytes one by one.
+        accel=(-accel tcg,thread=multi -cpu max,-erms,-fsrm)
         words="norandmaps tsc=unstable"
     fi
 }
