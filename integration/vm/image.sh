@@ -13,7 +13,8 @@ images() {
     root_folder=$cache/root-$(hash packages tree)
     initrd=$cache/initrd-$(hash packages tree initrd overlay)
     [ -e "$initrd" ] && [ -e "$root_folder" ] && return
-    mkdir -p "$cache"
+    mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] ||
+        stop "the cache folder '$cache' isn't yours to write to; run this as root"
     # Two runs at a time build one after the other, and the second one finds what the first one built.
     exec 8>"$cache/lock"
     flock 8
