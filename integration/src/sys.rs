@@ -18,7 +18,9 @@ pub(crate) fn await_end(pid: u32, limit: Duration) -> Result<bool> {
     let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if raw < 0 {
         let error = Error::last_os_error();
-        return if error.raw_os_error() == Some(libc::ESRCH) { Ok(true) } else { Err(error) };
+        // EINVAL: it is being reaped, and leads no thread group any more (kernel/fork.c, pidfd_prepare).
+        let gone = matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL));
+        return if gone { Ok(true) } else { Err(error) };
     }
     let raw = i32::try_from(raw).map_err(|_| Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: the kernel just returned this descriptor, and nobody else owns it.
