@@ -114,10 +114,11 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
     });
     // Nothing was started: the bundle and the record become what they were.
     let Err(why) = started;
-    file.restore()?;
+    // The record goes first, so that a bundle which can't be put back leaves none of a container that never was.
     if remembered {
         record::forget(&key);
     }
+    file.restore()?;
     Err(why.into())
 }
 
