@@ -3,19 +3,19 @@
 //! Here everything that a decision depends on is gathered into a [`Subject`], before anything is decided.
 
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::engine;
 use super::file::{self, Like};
 use super::image::{GroupFile, Root};
+use super::lookup;
 use super::version::Version;
 use crate::error::{Error, Result};
-use crate::policy::residual::{image_groups, numeric_name};
-use crate::policy::subject::{ImageGroups, LookupTrap, Runtime};
+use crate::policy::residual::image_groups;
+use crate::policy::subject::{ImageGroups, Runtime};
 use crate::policy::{Edits, Subject};
-use crate::spec::{ConfigDocument, Mount, Splice};
+use crate::spec::{ConfigDocument, Splice};
 
 /// The largest config.json that is read.
 pub const LIMIT: u64 = 64 * 1024 * 1024;
@@ -122,8 +122,8 @@ pub fn subject(
     if version.looks_up_names() {
         runtime.looks_up_names = Some(version.name());
         let mounts = document.mounts().map_err(content())?;
-        runtime.trap = trap_in(&group_file)
-            .or_else(|| root.ok().and_then(|root| mounts.iter().find_map(|m| trap_by(m, &root, id))));
+        runtime.trap = lookup::trap_in(&group_file)
+            .or_else(|| root.ok().and_then(|root| lookup::trap(&root, &mounts, id)));
     }
     Ok(Subject {
         process,
@@ -138,43 +138,4 @@ pub fn subject(
         runtime,
         rootless: !nix::unistd::geteuid().is_root(),
     })
-}
-
-/// What in an etc/group can redirect a lookup of gids by name.
-pub fn trap_in(file: &GroupFile) -> Option<LookupTrap> {
-    match file {
-        GroupFile::Absent => None,
-        GroupFile::Text(text) => numeric_name(text).map(LookupTrap::NumericName),
-        GroupFile::Unusable(why) => Some(LookupTrap::Unreadable(why.clone())),
-    }
-}
-
-/// Whether `mount` puts another file where the runtime will look for etc/group.
-///
-/// A file that the engine itself made for this container (podman does) is looked into instead: it is a regular
-/// file, ours, that nobody else can write to, in a folder named after the container.
-fn trap_by(mount: &Mount, root: &Root, id: &str) -> Option<LookupTrap> {
-    let destination = Path::new("/").join(mount.destination.trim_start_matches('/'));
-    let written = super::state::lexical(&destination);
-    let real = root.real_path(&mount.destination);
-    let etc = root.real_path("etc").unwrap_or_else(|| PathBuf::from("/etc"));
-    let group = root.real_path("etc/group").unwrap_or_else(|| etc.join("group"));
-    let covers = |path: &Path| {
-        [Path::new("/etc/group"), &etc.join("group"), &group].iter().any(|g| g.starts_with(path))
-    };
-    if !covers(&written) && !real.as_deref().is_some_and(covers) {
-        return None;
-    }
-    match mount.source.as_deref().map(Path::new).and_then(|source| made_by_engine(source, id)) {
-        Some(text) => trap_in(&GroupFile::Text(text)),
-        None => Some(LookupTrap::Mount(mount.destination.clone())),
-    }
-}
-
-fn made_by_engine(source: &Path, id: &str) -> Option<Vec<u8>> {
-    let named = source.components().any(|part| part.as_os_str() == id);
-    let file = named.then(|| file::open_regular(source).ok()).flatten()?;
-    let found = file.metadata().ok()?;
-    let ours = found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    ours.then(|| file::read_whole(&file, source, super::image::LIMIT).ok()).flatten()
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::bundle::{self, ConfigFile};
 use super::config::Config;
 use super::image::{GroupFile, Root};
+use super::lookup;
 use super::process::ProcessKey;
 use super::record::Key;
 use super::state::State;
@@ -69,7 +70,7 @@ pub fn lookup_at_exec(version: &Version, init: impl FnOnce() -> Option<ProcessKe
         Some(init) => group_file_of(&PathBuf::from(format!("/proc/{}/root", init.pid))),
         None => GroupFile::Unusable("its init process can't be found to read it".to_owned()),
     };
-    Runtime { looks_up_names: Some(version.name()), trap: bundle::trap_in(&found) }
+    Runtime { looks_up_names: Some(version.name()), trap: lookup::trap_in(&found) }
 }
 
 fn group_file_of(root: &Path) -> GroupFile {

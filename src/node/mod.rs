@@ -15,6 +15,7 @@ pub mod image;
 pub mod log;
 pub mod log_files;
 pub mod log_reader;
+pub mod lookup;
 pub mod members;
 pub mod memory;
 pub mod names;

@@ -37,6 +37,8 @@ pub(super) fn doors() -> Vec<Door> {
                 row("a volume on /etc", |trial| volume(trial, "/etc"), "/etc"),
                 row("a volume on /etc, spelt //etc/./", |trial| volume(trial, "//etc/./"), "/etc"),
                 row("a volume on a link to /etc", linked_destination, "/settings"),
+                row("a volume on a file below a link to /etc", linked_parent, "/settings/group"),
+                row("a volume on a link in another volume", linked_in_volume, "/data/settings"),
                 row("etc/group links into a volume", linked_file, "/data"),
                 row("etc/group written between create and exec", written_later, "60000").entries(&[
                     Entry::Exec,
@@ -87,6 +89,26 @@ fn linked_destination(trial: &Trial) -> Result<Seen> {
     let mut bundle = bundle(trial, HARMLESS)?;
     symlink("etc", bundle.inside("settings")).context("link settings to etc")?;
     bundle.volume(&volume_folder(trial)?, "/settings");
+    trial.enter(&bundle)
+}
+
+/// The image has a link to /etc and no etc/group: the runtime makes the file, below the link.
+fn linked_parent(trial: &Trial) -> Result<Seen> {
+    let mut bundle = bundle(trial, HARMLESS)?;
+    fs::remove_file(bundle.inside("etc/group")).context("remove etc/group")?;
+    symlink("/etc", bundle.inside("settings")).context("link settings to /etc")?;
+    bundle.volume(&volume_folder(trial)?.join("group"), "/settings/group");
+    trial.enter(&bundle)
+}
+
+/// A first volume holds a link to /etc, and a second one is mounted on it.
+fn linked_in_volume(trial: &Trial) -> Result<Seen> {
+    let mut bundle = bundle(trial, HARMLESS)?;
+    let first = trial.dir.join("first");
+    fs::create_dir(&first).context("make the first volume")?;
+    symlink("/etc", first.join("settings")).context("link settings to /etc")?;
+    bundle.volume(&first, "/data");
+    bundle.volume(&volume_folder(trial)?, "/data/settings");
     trial.enter(&bundle)
 }
 
