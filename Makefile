@@ -37,7 +37,7 @@ lint: need-build ## formatting, lints, documentation, licences
 	.ci/licences
 
 bench: need-build ## measure, side by side with what it stands in front of
-	@integration/need strace=strace
+	@integration/need strace=strace musl-gcc=musl-tools
 	$(STATIC) --release -p runc-strict -p runc-strict-bench
 	@target/$(TARGET)/release/bench $(PROGRAM)
 

@@ -169,6 +169,11 @@ impl Verb {
     }
 }
 
+/// Commands that say nothing of who a process is and of which we keep nothing: they are passed on before anything else
+/// is read. Others that we don't know are passed on too, after a longer look.
+pub const PASSED: &[&str] =
+    &["start", "state", "kill", "ps", "pause", "resume", "events", "list", "features", "checkpoint"];
+
 /// Our own sub-commands. None is a word of runc, crun or youki.
 pub const OWN: &[&str] =
     &["explain", "whoami", "audit", "check", "install", "uninstall", "cgroup-updater", "version", "help"];

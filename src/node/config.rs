@@ -25,7 +25,7 @@ pub const VARIABLE: &str = "RUNC_STRICT_CONFIG";
 pub const PATH: &str = "/etc/runc-strict/config.toml";
 
 /// The runtime where nothing is configured.
-const RUNTIME: &str = "runc";
+pub const RUNTIME: &str = "runc";
 
 /// A configuration is a page of text.
 const LIMIT: u64 = 1024 * 1024;
@@ -167,7 +167,7 @@ impl Config {
         if config.check_before_update {
             return Err("check-before-update = true isn't built yet; set it to false".to_owned());
         }
-        if runtime_word(text).unwrap_or(RUNTIME) != config.runtime {
+        if runtime_in(text) != config.runtime {
             return Err(
                 "write runtime = \"...\" on a line of its own above the first table, without escapes: kill and delete read it alone"
                     .to_owned(),
@@ -199,19 +199,61 @@ pub fn path() -> PathBuf {
 /// The configured runtime for pass-through: whatever else the file says, and also if it can't be read.
 pub fn runtime_for_pass_through() -> String {
     let text = file::read_text(&path(), LIMIT).unwrap_or_default();
-    runtime_word(&text).unwrap_or(RUNTIME).to_owned()
+    runtime_in(&text).to_owned()
 }
 
-/// The value of the key `runtime` above the first table, where it is a plain string on one line.
-fn runtime_word(text: &str) -> Option<&str> {
-    let lines = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
-    let mut values = lines.filter_map(|line| {
-        let rest = line.strip_prefix("runtime")?.trim_start().strip_prefix('=')?.trim_start();
-        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-        let (word, _) = rest.get(1..)?.split_once(quote)?;
-        (!word.contains('\\')).then_some(word)
-    });
-    values.next()
+/// Where the value of the key `runtime` stands, above the first table and as a plain string on one line.
+///
+/// The program's entry calls it before the C library has started, and before anything was relocated: so it is put
+/// into its caller, and goes from byte to byte.
+#[inline(always)]
+pub fn runtime_word(length: usize, byte: impl Fn(usize) -> u8) -> Option<(usize, usize)> {
+    const KEY: [u8; 7] = *b"runtime";
+    let blank = |n: usize| n < length && (byte(n) == b' ' || byte(n) == b'\t');
+    let mut at = 0;
+    while at < length {
+        while blank(at) {
+            at += 1;
+        }
+        if at < length && byte(at) == b'[' {
+            return None;
+        }
+        let mut matched = 0;
+        while matched < KEY.len() && at < length && byte(at) == KEY[matched] {
+            matched += 1;
+            at += 1;
+        }
+        while blank(at) {
+            at += 1;
+        }
+        if matched == KEY.len() && at < length && byte(at) == b'=' {
+            at += 1;
+            while blank(at) {
+                at += 1;
+            }
+            if at < length && (byte(at) == b'"' || byte(at) == b'\'') {
+                let (quote, start) = (byte(at), at + 1);
+                at = start;
+                while at < length && byte(at) != quote && byte(at) != b'\\' && byte(at) != b'\n' {
+                    at += 1;
+                }
+                if at < length && byte(at) == quote {
+                    return Some((start, at));
+                }
+            }
+        }
+        while at < length && byte(at) != b'\n' {
+            at += 1;
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The same of a text.
+fn runtime_in(text: &str) -> &str {
+    let word = runtime_word(text.len(), |n| text.as_bytes().get(n).copied().unwrap_or_default());
+    word.and_then(|(start, end)| text.get(start..end)).unwrap_or(RUNTIME)
 }
 
 /// Whoever can write the configuration says who a container is.
@@ -273,8 +315,18 @@ mod tests {
 
     #[test]
     fn the_two_readings_of_runtime_can_t_disagree() {
-        assert_eq!(runtime_word("# x\n runtime='/usr/bin/crun' # y\n"), Some("/usr/bin/crun"));
-        assert_eq!(runtime_word("[[namespace]]\nruntime = \"evil\"\n"), None);
+        for (text, word) in [
+            ("# x\n runtime='/usr/bin/crun' # y\n", "/usr/bin/crun"),
+            ("x = 1\r\n\truntime\t=\"a\"\r\nruntime = 'b'", "a"),
+            ("runtimes = 'x'\nruntime = \"a\n\"\nruntime = 'it'", "it"),
+            ("runtime = \"a\\\"\nruntim\nruntime =\nruntime = ''", ""),
+            ("[[namespace]]\nruntime = \"evil\"\n", RUNTIME),
+            ("runtime = \"open", RUNTIME),
+            ("runtime", RUNTIME),
+            ("", RUNTIME),
+        ] {
+            assert_eq!(runtime_in(text), word, "{text}");
+        }
         for text in [
             "\"runtime\" = \"crun\"",
             "runtime = \"\"\"crun\"\"\"",

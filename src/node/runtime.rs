@@ -20,7 +20,7 @@ pub const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
 
 /// Counts how often we became a runtime that became us again. It is the only thing that we add to the runtime's
 /// environment.
-const DEPTH: &str = "RUNC_STRICT_DEPTH";
+pub const DEPTH: &str = "RUNC_STRICT_DEPTH";
 
 /// A runtime may call us again on purpose (a hook that asks for a state); a loop goes on for ever.
 const DEPTH_MAX: u32 = 8;

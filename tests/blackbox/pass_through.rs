@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Bench, DOCUMENT, is_root, mkfifo, private, skip};
+use crate::support::{Bench, DOCUMENT, Run, is_root, mkfifo, private, skip};
 
 const LINES: &[&[&str]] = &[
     &["state", "c"],
@@ -50,6 +50,52 @@ fn a_broken_configuration_stops_create_and_nothing_else() {
         let sentence = bench.create(&bundle).refused(1);
         assert!(sentence.contains("config.toml\": ") && sentence.contains(holds), "{broken}: {sentence}");
         assert_eq!(bundle.document(), DOCUMENT);
+    }
+}
+
+/// Who has been a runtime before takes the longer way through the C start-up; the shorter one has to come out the same.
+#[test]
+fn both_ways_to_the_runtime_pass_the_same_on() {
+    let bench = Bench::new();
+    let runtime = bench.text("bin/runc");
+    let lines: [&[&str]; 9] = [
+        &["state", "c"],
+        &[
+            "--root",
+            "/r",
+            "--log=/dev/null",
+            "-log-format",
+            "json",
+            "--systemd-cgroup",
+            "kill",
+            "--all",
+            "c",
+            "9",
+        ],
+        &["-s", "--debug", "-r", "kill", "start", "c"],
+        &["--root", "kill"],
+        &["--root=create", "ps", "create"],
+        &["--unknown", "kill", "c"],
+        &["--debug=true", "pause", "c"],
+        &["kil", "c"],
+        &["list", "", "-", "--", "\u{e9}"],
+    ];
+    for configuration in [
+        format!("runtime = \"{runtime}\"\n"),
+        format!("# x\r\n\truntime='{runtime}' # y\n[audit]\n"),
+        format!("level = \"sealed\"\nruntime = \"{runtime}\" # \u{e9}"),
+        format!("{}runtime = \"{runtime}\"\n", "# a long one\n".repeat(1000)),
+    ] {
+        bench.configure_whole(&configuration);
+        for line in lines {
+            // What the runtime then thinks of the words is its own affair.
+            let call = |run: Run<'_>| run.go().call.unwrap();
+            let short = call(bench.run(line));
+            let long = call(bench.run(line).env("RUNC_STRICT_DEPTH", "0"));
+            assert_eq!((&short.argv, &short.env), (&long.argv, &long.env), "{line:?}");
+            let many = (0..600).fold(bench.run(line), |run, n| run.env(format!("MANY_{n}"), "1"));
+            assert_eq!(call(many).argv, short.argv, "{line:?}");
+        }
     }
 }
 

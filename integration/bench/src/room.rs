@@ -20,8 +20,10 @@ pub(crate) struct Room {
     pub(crate) product: String,
     /// A runtime that does nothing.
     pub(crate) nothing: String,
-    /// A static C program that becomes it.
+    /// A static C program that becomes it, on glibc.
     pub(crate) floor: String,
+    /// The same on musl, whose start-up asks the processor nothing.
+    pub(crate) musl: String,
     /// The environment of every run.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -40,10 +42,12 @@ impl Room {
         let at = |name: &str| folder.path().join(name).display().to_string();
         let programs = tempfile::Builder::new().prefix("runc-strict-bench.").tempdir()?;
         let program = |name: &str| programs.path().join(name).display().to_string();
-        let (nothing, floor, installed) = (program("nothing"), program("floor"), program("runc-strict"));
-        compile("nothing.c", &nothing, "")?;
-        compile("floor.c", &floor, &nothing)?;
-        compile("peak.c", &program("peak"), "")?;
+        let (nothing, installed) = (program("nothing"), program("runc-strict"));
+        let (floor, musl) = (program("floor"), program("floor-musl"));
+        compile("cc", "nothing.c", &nothing, "")?;
+        compile("cc", "floor.c", &floor, &nothing)?;
+        compile("musl-gcc", "floor.c", &musl, &nothing)?;
+        compile("cc", "peak.c", &program("peak"), "")?;
         // What a linker wrote lies in the page cache in other pieces than what an installer copied, and starts up
         // to 100 us slower.
         fs::copy(product, &installed).with_context(|| format!("can't copy {product}"))?;
@@ -56,7 +60,7 @@ impl Room {
             ("RUNC_STRICT_CONFIG".to_owned(), at("config.toml")),
             ("XDG_RUNTIME_DIR".to_owned(), folder.path().display().to_string()),
         ];
-        Ok(Room { nothing, floor, product: installed, environment, folder, programs })
+        Ok(Room { nothing, floor, musl, product: installed, environment, folder, programs })
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -158,16 +162,16 @@ impl Drop for Room {
     }
 }
 
-fn compile(source: &str, program: &str, runtime: &str) -> Result<()> {
+fn compile(compiler: &str, source: &str, program: &str, runtime: &str) -> Result<()> {
     let linked = format!("{program}.linked");
-    let status = Command::new("cc")
+    let status = Command::new(compiler)
         .args(["-O2", "-static", "-o", &linked])
         .arg(format!("-DRUNTIME=\"{runtime}\""))
         .arg(Path::new(SOURCES).join(source))
         .status()
-        .context("can't run cc")?;
+        .with_context(|| format!("can't run {compiler}"))?;
     if !status.success() {
-        bail!("cc failed on {source}");
+        bail!("{compiler} failed on {source}");
     }
     fs::copy(&linked, program)?;
     Ok(())
