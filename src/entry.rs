@@ -25,7 +25,15 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod x86_64 {
-    #![allow(clippy::indexing_slicing, reason = "only where the compiler itself counts")]
+    #![allow(
+        clippy::indexing_slicing,
+        reason = "tables end with a NUL, and lists are longer than what is counted"
+    )]
+    #![allow(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "words of the kernel's interface; what is below zero has been looked at before"
+    )]
 
     use std::arch::{asm, naked_asm};
     use std::mem::MaybeUninit;
@@ -142,10 +150,9 @@ mod x86_64 {
             if n == ENVIRONMENT || matches!(text.behind(&DEPTH_NAME, 0), Some(b'=')) {
                 return;
             }
-            if matches!(text.behind(&VARIABLE_NAME, 0), Some(b'=')) && text.at(VARIABLE.len() + 1) != 0 {
-                if named.is_none() {
-                    named = Some(text.from(VARIABLE.len() + 1));
-                }
+            let is_named = matches!(text.behind(&VARIABLE_NAME, 0), Some(b'='));
+            if is_named && named.is_none() && text.at(VARIABLE.len() + 1) != 0 {
+                named = Some(text.from(VARIABLE.len() + 1));
             }
             put(&mut environment, n, entry);
             n += 1;

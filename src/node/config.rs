@@ -207,6 +207,7 @@ pub fn runtime_for_pass_through() -> String {
 /// The program's entry calls it before the C library has started, and before anything was relocated: so it is put
 /// into its caller, and goes from byte to byte.
 #[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "the key's own length is compared first")]
 pub fn runtime_word(length: usize, byte: impl Fn(usize) -> u8) -> Option<(usize, usize)> {
     const KEY: [u8; 7] = *b"runtime";
     let blank = |n: usize| n < length && (byte(n) == b' ' || byte(n) == b'\t');

@@ -108,7 +108,7 @@ impl View<'_> {
         let found = match top.map(|m| (&m.at, m.mount.source.as_deref())) {
             Some((at, _)) if at == place => return Ok(None),
             Some((at, Some(source))) if source.starts_with('/') => {
-                let below = place.strip_prefix(at).unwrap_or(Path::new(""));
+                let below = place.strip_prefix(at).unwrap_or_else(|_| Path::new(""));
                 fs::read_link(Path::new(source).join(below))
             }
             // A file system without a source on the host is new; tmpcopyup may fill it from the image.
