@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::containerd::Containerd;
+use crate::docker::Docker;
 use crate::image;
 use crate::options::Options;
 use crate::report::{complain, printable, say};
@@ -52,6 +53,7 @@ pub(crate) struct Bench {
     pub(crate) product: PathBuf,
     pub(crate) kinds: Vec<Kind>,
     containerd: OnceCell<Result<Containerd, String>>,
+    docker: OnceCell<Result<Docker, String>>,
     counter: Cell<u32>,
 }
 
@@ -76,7 +78,8 @@ impl Bench {
             }
         }
         ensure!(!kinds.is_empty(), "there is no runtime to try");
-        let bench = Self { room, product, kinds, containerd: OnceCell::new(), counter: Cell::new(0) };
+        let (containerd, docker) = (OnceCell::new(), OnceCell::new());
+        let bench = Self { room, product, kinds, containerd, docker, counter: Cell::new(0) };
         for kind in &bench.kinds {
             for (name, extra) in CONFIGURATIONS {
                 let socket = bench.room.dir.join(if name == "missing" { "nowhere.sock" } else { "c.sock" });
@@ -131,6 +134,15 @@ impl Bench {
         started.as_ref().map_err(|why| anyhow::anyhow!("containerd doesn't start: {why}"))
     }
 
+    /// dockerd, which is started at the first call.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub(crate) fn docker(&self) -> Result<&Docker> {
+        let started = self.docker.get_or_init(|| Docker::start(self).map_err(|why| format!("{why:#}")));
+        started.as_ref().map_err(|why| anyhow::anyhow!("dockerd doesn't start: {why}"))
+    }
+
     /// A number that no other case of this run has.
     pub(crate) fn next(&self) -> u32 {
         self.counter.set(self.counter.get() + 1);
@@ -139,12 +151,18 @@ impl Bench {
 
     /// Ends what was started, the polite way; `false` says that something was left, which is then swept.
     pub(crate) fn close(&self) -> bool {
-        let Some(Ok(containerd)) = self.containerd.get() else { return true };
-        let closed = containerd.close();
-        if let Err(why) = &closed {
-            complain(&format!("containerd was not left as it should be: {why:#}"));
+        // docker first: to containerd every other process of the room is one that was left.
+        let docker = self.docker.get().and_then(|docker| docker.as_ref().ok()).map(Docker::close);
+        let containerd =
+            self.containerd.get().and_then(|started| started.as_ref().ok()).map(Containerd::close);
+        let mut clean = true;
+        for (name, closed) in [("docker", docker), ("containerd", containerd)] {
+            if let Some(Err(why)) = closed {
+                complain(&format!("{name} was not left as it should be: {why:#}"));
+                clean = false;
+            }
         }
-        closed.is_ok()
+        clean
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) const GROUPS: &str = "localhost/groups:1";
 /// The sandbox's image: it has no /etc.
 pub(crate) const PAUSE: &str = "localhost/pause:1";
 
-/// Writes both images as one archive each: `groups.tar` and `pause.tar` in `folder`.
+/// Writes both images as one archive each: `groups.tar` and `pause.tar` in `folder`, and the layer of the first.
 ///
 /// # Errors
 /// What can't be read or written.
@@ -43,12 +43,10 @@ pub(crate) fn write_both(folder: &Path, busybox: &Path) -> Result<()> {
     }
     entry(&mut layer, EntryType::Regular, "etc/passwd", 0o644, PASSWD.as_bytes(), None)?;
     entry(&mut layer, EntryType::Regular, "etc/group", 0o644, GROUP.as_bytes(), None)?;
-    archive(
-        &folder.join("groups.tar"),
-        GROUPS,
-        layer.into_inner()?,
-        &json!({ "Cmd": ["/bin/sh"], "User": "alice" }),
-    )?;
+    let layer = layer.into_inner()?;
+    // docker takes the bare layer.
+    fs::write(folder.join("groups.layer.tar"), &layer).context("write the layer")?;
+    archive(&folder.join("groups.tar"), GROUPS, layer, &json!({ "Cmd": ["/bin/sh"], "User": "alice" }))?;
 
     let mut layer = Builder::new(Vec::new());
     entry(&mut layer, EntryType::Regular, "pause", 0o755, &busybox, None)?;

@@ -1,5 +1,5 @@
-//! The suites that drive real engines: a private containerd by its CRI, as the kubelet speaks it, and podman. Each
-//! case first shows with the bare runtime that the hole is open, then with runc-strict that it is closed.
+//! The suites that drive real engines: a private containerd by its CRI, as the kubelet speaks it, podman and docker.
+//! Each case first shows with the bare runtime that the hole is open, then with runc-strict that it is closed.
 //!
 //! Everything an engine keeps lies in one private folder, and goes away with it.
 
@@ -7,6 +7,7 @@ mod bench;
 mod case;
 mod containerd;
 mod cri;
+mod docker;
 mod faults;
 mod groups;
 mod image;
@@ -40,6 +41,7 @@ const SUITES: &[&Suite] = &[
     &parity::SUITE,
     &load::SUITE,
     &podman::SUITE,
+    &docker::SUITE,
     &install::SUITE,
 ];
 

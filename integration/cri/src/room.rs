@@ -125,20 +125,25 @@ impl Room {
 
     /// Where shims listen: containerd has one place for it on a machine, and a shim that is killed leaves its socket.
     fn shim_sockets(&self) -> Vec<PathBuf> {
-        let tasks = self.dir.join("state/io.containerd.runtime.v2.task/k8s.io");
-        let entries = fs::read_dir(tasks).into_iter().flatten().flatten();
-        let socket = |bundle: PathBuf| match fs::read_to_string(bundle.join("address")) {
-            Ok(text) => Some(PathBuf::from(text.trim().strip_prefix("unix://")?)),
-            // A shim that has only begun: containerd's runtime/v2/shim, SocketAddress.
-            Err(_) => {
-                let key = self.dir.join("c.sock/k8s.io").join(bundle.file_name()?);
-                Some(
-                    Path::new("/run/containerd/s")
-                        .join(hex(&Sha256::digest(key.as_os_str().as_encoded_bytes()))),
-                )
-            }
+        // containerd's runtime/v2/shim, SocketAddress: for a shim that has only begun, and told nobody yet.
+        let name = |key: &Path| {
+            Path::new("/run/containerd/s").join(hex(&Sha256::digest(key.as_os_str().as_encoded_bytes())))
         };
-        entries.filter_map(|entry| socket(entry.path())).collect()
+        let ours = ("state/io.containerd.runtime.v2.task/k8s.io", "c.sock/k8s.io");
+        let dockers = (
+            "docker/exec/containerd/daemon/io.containerd.runtime.v2.task/moby",
+            "docker/exec/containerd/containerd.sock/moby",
+        );
+        let mut sockets = Vec::new();
+        for (tasks, address) in [ours, dockers] {
+            for entry in fs::read_dir(self.dir.join(tasks)).into_iter().flatten().flatten() {
+                let told = fs::read_to_string(entry.path().join("address"));
+                let told =
+                    told.ok().and_then(|text| Some(PathBuf::from(text.trim().strip_prefix("unix://")?)));
+                sockets.push(told.unwrap_or_else(|| name(&self.dir.join(address).join(entry.file_name()))));
+            }
+        }
+        sockets
     }
 
     fn unmount(&self) {
