@@ -127,6 +127,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What an engine said in a runtime's place.
+    pub(crate) fn told(who: &str, streams: &Path, succeeded: bool, text: &str) -> Result<Self> {
+        let path = |extension: &str| streams.with_extension(extension);
+        let told = if succeeded { path("out") } else { path("err") };
+        fs::write(&told, text).with_context(|| format!("write {}", told.display()))?;
+        Ok(Self {
+            line: who.to_owned(),
+            code: Some(i32::from(!succeeded)),
+            hung: false,
+            stdout: path("out"),
+            stderr: path("err"),
+            log: path("log"),
+        })
+    }
+
     pub(crate) fn succeeded(&self) -> bool {
         self.code == Some(0)
     }

@@ -1,45 +1,50 @@
 //! What a suite is: a list of cases, each of which runs on its own and ends in one outcome. A skip carries its
 //! reason, a failure its message; a pass carries what belongs into the suite's table.
 
-use crate::lab::Lab;
-
-/// A named list of cases.
-pub(crate) struct Suite {
+/// A named list of cases, which run on a bench `B`.
+pub struct Suite<B> {
     /// What is typed to run it.
-    pub(crate) name: &'static str,
-    /// One line for `suites list`.
-    pub(crate) about: &'static str,
+    pub name: &'static str,
+    /// One line for the program's `list`.
+    pub about: &'static str,
     /// The table's headings: first those of [`Case::cells`], then those of [`Outcome::Passed`].
-    pub(crate) headings: &'static [&'static str],
+    pub headings: &'static [&'static str],
     /// Makes the cases for the runtimes of this run.
-    pub(crate) cases: fn(&Lab) -> Vec<Case>,
+    pub cases: fn(&B) -> Vec<Case<B>>,
 }
 
 /// One thing to show.
-pub(crate) struct Case {
+pub struct Case<B> {
     /// What is under trial: the left cells of its row in the table.
-    pub(crate) cells: Vec<String>,
+    pub cells: Vec<String>,
     /// Runs it.
-    pub(crate) run: Box<dyn Fn(&Lab) -> Outcome>,
+    pub run: Box<dyn Fn(&B) -> Outcome>,
 }
 
 /// How a case ended.
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It holds; these are the right cells of its row in the table.
     Passed(Vec<String>),
     /// It doesn't hold, and why.
     Failed(String),
     /// It could not be tried here, and why.
     Skipped(String),
+    /// There is nothing to try, on any machine, and why.
+    Impossible(String),
 }
 
-impl Case {
-    pub(crate) fn new(cells: Vec<String>, run: impl Fn(&Lab) -> Outcome + 'static) -> Self {
-        Self { cells, run: Box::new(run) }
+impl<B> Case<B> {
+    /// A case; what goes wrong in it is a failure, told with its whole chain.
+    pub fn new<R: Into<Outcome>>(
+        cells: impl IntoIterator<Item = impl ToString>,
+        run: impl Fn(&B) -> R + 'static,
+    ) -> Self {
+        let cells = cells.into_iter().map(|cell| cell.to_string()).collect();
+        Self { cells, run: Box::new(move |bench| run(bench).into()) }
     }
 
     /// The case's name in one line.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.cells.join(" · ")
     }
 }

@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 const HUGETLB: &str = "/sys/fs/cgroup/hugetlb";
 
 /// The parent of all cgroups of this run, as `cgroupsPath` names it.
-pub(crate) fn parent() -> String {
+pub fn parent() -> String {
     format!("/runc-strict-suites-{}", std::process::id())
 }
 
@@ -21,7 +21,7 @@ fn hierarchies(mounts: &str) -> Vec<PathBuf> {
 }
 
 /// Every folder of this run's cgroups, children before parents.
-fn folders() -> Vec<PathBuf> {
+pub fn folders() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut found = Vec::new();
     for hierarchy in hierarchies(&mounts) {

@@ -9,21 +9,26 @@ use anyhow::{Context, Result, bail};
 
 use crate::cgroup::Hugetlb;
 use crate::options::Options;
+use crate::program::Bench;
 use crate::report::say;
 use crate::room::Room;
 use crate::runtime::{Kind, Runtime, find_program};
-use crate::trial::{Entry, Road, Trial};
+use crate::trial::{Entry, Front, Trial};
 
 /// The bench of a run.
-pub(crate) struct Lab {
-    pub(crate) room: Arc<Room>,
-    pub(crate) runtimes: Vec<Runtime>,
+pub struct Lab {
+    /// The private folder.
+    pub room: Arc<Room>,
+    /// The real runtimes under trial.
+    pub runtimes: Vec<Runtime>,
     /// What was asked for and isn't here, with the reason.
-    pub(crate) missing: Vec<(Kind, String)>,
+    pub missing: Vec<(Kind, String)>,
     /// `None` with `--bare-only`.
-    pub(crate) product: Option<PathBuf>,
-    pub(crate) probe: PathBuf,
-    pub(crate) busybox: PathBuf,
+    pub product: Option<PathBuf>,
+    /// The attack program.
+    pub probe: PathBuf,
+    /// A static busybox.
+    pub busybox: PathBuf,
     counter: AtomicUsize,
 }
 
@@ -32,10 +37,10 @@ impl Lab {
     ///
     /// # Errors
     /// When busybox, the probe or the product is missing, or crun can't be made to work.
-    pub(crate) fn open(options: &Options) -> Result<Self> {
+    pub fn open(options: &Options) -> Result<Self> {
         let (mut runtimes, mut missing) = (Vec::new(), Vec::new());
-        for kind in &options.runtimes {
-            match Runtime::find(*kind) {
+        for (kind, path) in &options.runtimes {
+            match Runtime::find(*kind, path.as_deref()) {
                 Ok(runtime) => runtimes.push(runtime),
                 Err(error) => missing.push((*kind, format!("{error:#}"))),
             }
@@ -50,7 +55,10 @@ impl Lab {
         }
         let busybox = find_program("busybox").context("install the package busybox-static")?;
         let product = options.product.as_deref().map(absolute_program).transpose()?;
-        let room = Room::open(runtimes.clone())?;
+        let room = Room::open()?;
+        for runtime in runtimes.clone() {
+            room.on_sweep(move |room| runtime.delete_containers(&room.root(runtime.kind)));
+        }
         // Bundles link to these copies, which therefore lie on the same file system as the bundles.
         let copy = |from: &Path, name: &str| {
             let to = room.dir.join(name);
@@ -82,10 +90,16 @@ impl Lab {
     }
 
     fn canary(&self, runtime: &Runtime) -> Result<()> {
-        let trial = Trial::new(self, runtime, Road::Bare, Entry::Run)?;
+        let trial = Trial::new(self, runtime, Front::Bare, Entry::Run)?;
         let seen = trial.enter(&trial.bundle()?)?;
         trial.finish()?;
         seen.identity().map(|_| ())
+    }
+}
+
+impl Bench for Lab {
+    fn lab(&self) -> &Lab {
+        self
     }
 }
 

@@ -15,22 +15,22 @@ use crate::doors::lists;
 use crate::lab::Lab;
 use crate::room::records;
 use crate::runtime::Runtime;
-use crate::trial::{Entry, Road, Trial};
+use crate::trial::{Entry, Front, Trial};
 
 /// `suites run load`.
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Lab> = Suite {
     name: "load",
     about: "200 containers by 8 parallel callers: no wrong group, nothing left over",
-    headings: &["containers", "callers", "runtime", "road", "result"],
+    headings: &["containers", "callers", "runtime", "by", "result"],
     cases,
 };
 
 const CONTAINERS: u32 = 200;
 const CALLERS: usize = 8;
 
-fn cases(lab: &Lab) -> Vec<Case> {
-    let (road, name) =
-        if lab.product.is_some() { (Road::Product, "runc-strict") } else { (Road::Bare, "bare") };
+fn cases(lab: &Lab) -> Vec<Case<Lab>> {
+    let (front, name) =
+        if lab.product.is_some() { (Front::Product, "runc-strict") } else { (Front::Bare, "bare") };
     let cells = |title: String| vec![CONTAINERS.to_string(), CALLERS.to_string(), title, name.to_owned()];
     let missing = lab.missing.iter().map(|(kind, reason)| {
         let reason = reason.clone();
@@ -40,17 +40,17 @@ fn cases(lab: &Lab) -> Vec<Case> {
         .runtimes
         .clone()
         .into_iter()
-        .map(|runtime| Case::new(cells(runtime.title()), move |lab| run(lab, &runtime, road).into()));
+        .map(|runtime| Case::new(cells(runtime.title()), move |lab| run(lab, &runtime, front)));
     missing.chain(runs).collect()
 }
 
-fn run(lab: &Lab, runtime: &Runtime, road: Road) -> Result<Outcome> {
+fn run(lab: &Lab, runtime: &Runtime, front: Front) -> Result<Outcome> {
     let began = Instant::now();
     let queue: Mutex<VecDeque<u32>> = Mutex::new((0..CONTAINERS).collect());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let caller = || -> Result<()> {
         while let Some(number) = next() {
-            one(lab, runtime, road, number).with_context(|| format!("container {number}"))?;
+            one(lab, runtime, front, number).with_context(|| format!("container {number}"))?;
         }
         Ok(())
     };
@@ -67,13 +67,13 @@ fn run(lab: &Lab, runtime: &Runtime, road: Road) -> Result<Outcome> {
 }
 
 /// The life of one container.
-fn one(lab: &Lab, runtime: &Runtime, road: Road, number: u32) -> Result<()> {
+fn one(lab: &Lab, runtime: &Runtime, front: Front, number: u32) -> Result<()> {
     let own = 10_000 + number;
-    let expected = match road {
-        Road::Bare => vec![1000, own, IMAGE],
-        Road::Product => vec![1000, own],
+    let expected = match front {
+        Front::Bare => vec![1000, own, IMAGE],
+        Front::Product => vec![1000, own],
     };
-    let trial = Trial::new(lab, runtime, road, Entry::Exec)?;
+    let trial = Trial::new(lab, runtime, front, Entry::Exec)?;
     let mut bundle = trial.bundle()?;
     bundle.user(1000, 1000, &[1000, own, IMAGE]);
     if let Some(refused) = trial.launch(&bundle)? {

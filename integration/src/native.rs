@@ -10,10 +10,10 @@ use crate::bundle::Bundle;
 use crate::case::{Case, Outcome, Suite};
 use crate::lab::Lab;
 use crate::runtime::Runtime;
-use crate::trial::{Entry, Road, Trial};
+use crate::trial::{Entry, Front, Trial};
 
 /// `suites run native`.
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Lab> = Suite {
     name: "native",
     about: "ordinary containers run at level groups exactly as on the bare runtime",
     headings: &["program", "runtime", "entry", "result"],
@@ -53,7 +53,7 @@ fn script(bundle: &mut Bundle, words: &str) {
     bundle.arguments(&["/bin/busybox", "sh", "-c", &format!("{words}\n{tell}")]);
 }
 
-fn cases(lab: &Lab) -> Vec<Case> {
+fn cases(lab: &Lab) -> Vec<Case<Lab>> {
     let mut cases = Vec::new();
     for (kind, reason) in &lab.missing {
         let reason = reason.clone();
@@ -65,7 +65,7 @@ fn cases(lab: &Lab) -> Vec<Case> {
             for entry in [Entry::Create, Entry::Run, Entry::Exec] {
                 let runtime = Rc::clone(&runtime);
                 let cells = vec![(*name).to_owned(), runtime.title(), entry.name().to_owned()];
-                cases.push(Case::new(cells, move |lab| compare(lab, &runtime, entry, *alter).into()));
+                cases.push(Case::new(cells, move |lab| compare(lab, &runtime, entry, *alter)));
             }
         }
     }
@@ -73,12 +73,12 @@ fn cases(lab: &Lab) -> Vec<Case> {
 }
 
 fn compare(lab: &Lab, runtime: &Runtime, entry: Entry, alter: fn(&mut Bundle)) -> Result<Outcome> {
-    let bare = told_by_kernel(lab, runtime, Road::Bare, entry, alter)?;
+    let bare = told_by_kernel(lab, runtime, Front::Bare, entry, alter)?;
     ensure!(bare.lines().any(|line| line.starts_with("CapBnd:")), "the bare container tells nothing: {bare}");
     if lab.product.is_none() {
         return Ok(Outcome::Skipped("needs the product, and --bare-only was given".to_owned()));
     }
-    let product = told_by_kernel(lab, runtime, Road::Product, entry, alter)?;
+    let product = told_by_kernel(lab, runtime, Front::Product, entry, alter)?;
     let differences: Vec<String> = bare
         .lines()
         .zip(product.lines())
@@ -98,11 +98,11 @@ const VARYING: [&str; 11] =
 fn told_by_kernel(
     lab: &Lab,
     runtime: &Runtime,
-    road: Road,
+    front: Front,
     entry: Entry,
     alter: fn(&mut Bundle),
 ) -> Result<String> {
-    let trial = Trial::new(lab, runtime, road, entry)?;
+    let trial = Trial::new(lab, runtime, front, entry)?;
     let mut bundle = trial.bundle()?;
     bundle.open_folder("tmp")?;
     alter(&mut bundle);

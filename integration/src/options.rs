@@ -1,45 +1,54 @@
-//! The command line of `suites`.
+//! The command line of a program of suites.
 
 use std::path::PathBuf;
 
 use crate::runtime::Kind;
 
 /// Printed for a wrong command line.
-pub(crate) const USAGE: &str = "\
-usage: suites list
-       suites run NAME...|all [--runtime runc|crun|both] [--only TEXT] [--table FILE]
+pub fn usage(program: &str) -> String {
+    format!(
+        "\
+usage: {program} list
+       {program} run NAME...|all [--runtime runc|crun|youki[=PATH]]... [--only TEXT] [--table FILE]
                                 [--product PATH | --bare-only]
 
-  --runtime    which real runtimes are used; both is the default
+  --runtime    a real runtime that is used, may stand more than once; runc and crun are the default
   --only       of each suite only the cases whose name contains TEXT
   --table      writes the tables to FILE as Markdown too
   --product    the runc-strict binary under trial; the environment's RUNC_STRICT is the default
-  --bare-only  try only the bare runtimes: shows that each hole is really open";
+  --bare-only  try only the bare runtimes: shows that each hole is really open"
+    )
+}
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
+    /// The suites' names.
     List,
+    /// A run.
     Run(Options),
 }
 
 /// How to run the suites.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Options {
+pub struct Options {
     /// Names of suites; `all` stands for every one.
-    pub(crate) suites: Vec<String>,
-    pub(crate) runtimes: Vec<Kind>,
-    pub(crate) only: Option<String>,
-    pub(crate) table: Option<PathBuf>,
+    pub suites: Vec<String>,
+    /// Which runtimes, and where one is when it isn't installed in the usual folders.
+    pub runtimes: Vec<(Kind, Option<PathBuf>)>,
+    /// A part of the wanted cases' names.
+    pub only: Option<String>,
+    /// Where the tables are written to.
+    pub table: Option<PathBuf>,
     /// `None` means bare only.
-    pub(crate) product: Option<PathBuf>,
+    pub product: Option<PathBuf>,
 }
 
 /// Reads the words after the program's name. `product` is what the environment says.
 ///
 /// # Errors
 /// One line that says what is wrong.
-pub(crate) fn parse(words: &[String], product: Option<PathBuf>) -> Result<Request, String> {
+pub fn parse(words: &[String], product: Option<PathBuf>) -> Result<Request, String> {
     match words.split_first() {
         Some((command, [])) if command == "list" => Ok(Request::List),
         Some((command, rest)) if command == "run" => parse_run(rest, product).map(Request::Run),
@@ -48,14 +57,13 @@ pub(crate) fn parse(words: &[String], product: Option<PathBuf>) -> Result<Reques
 }
 
 fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, String> {
-    let mut options =
-        Options { suites: Vec::new(), runtimes: Kind::ALL.to_vec(), only: None, table: None, product };
+    let mut options = Options { suites: Vec::new(), runtimes: Vec::new(), only: None, table: None, product };
     let mut bare_only = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
-            "--runtime" => options.runtimes = runtimes(&value()?)?,
+            "--runtime" => options.runtimes.push(runtime(&value()?)?),
             "--only" => options.only = Some(value()?),
             "--table" => options.table = Some(PathBuf::from(value()?)),
             "--product" => options.product = Some(PathBuf::from(value()?)),
@@ -67,6 +75,9 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
     if options.suites.is_empty() {
         return Err("name a suite, or all".to_owned());
     }
+    if options.runtimes.is_empty() {
+        options.runtimes = Kind::DEFAULT.map(|kind| (kind, None)).to_vec();
+    }
     if bare_only {
         options.product = None;
     } else if options.product.is_none() {
@@ -77,12 +88,15 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
     Ok(options)
 }
 
-fn runtimes(word: &str) -> Result<Vec<Kind>, String> {
-    if word == "both" {
-        return Ok(Kind::ALL.to_vec());
-    }
-    let found = Kind::ALL.into_iter().find(|kind| kind.name() == word);
-    found.map(|kind| vec![kind]).ok_or_else(|| format!("unknown runtime \"{word}\": runc, crun or both"))
+/// `NAME` or `NAME=PATH`.
+fn runtime(word: &str) -> Result<(Kind, Option<PathBuf>), String> {
+    let (name, path) = match word.split_once('=') {
+        Some((name, path)) => (name, Some(PathBuf::from(path))),
+        None => (word, None),
+    };
+    let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    let kind = found.ok_or_else(|| format!("unknown runtime \"{name}\": runc, crun or youki"))?;
+    Ok((kind, path))
 }
 
 #[cfg(test)]
@@ -98,7 +112,7 @@ mod tests {
         assert!(parse(&words("run doors"), None).is_err());
         let expected = Options {
             suites: vec!["doors".to_owned()],
-            runtimes: vec![Kind::Crun],
+            runtimes: vec![(Kind::Crun, None)],
             only: None,
             table: None,
             product: None,
@@ -110,6 +124,13 @@ mod tests {
     fn the_command_line_wins_over_the_environment() {
         let parsed = parse(&words("run all --product /a"), Some(PathBuf::from("/b")));
         assert!(matches!(parsed, Ok(Request::Run(options)) if options.product == Some(PathBuf::from("/a"))));
+    }
+
+    #[test]
+    fn a_runtime_may_lie_anywhere() {
+        let parsed = parse(&words("run all --product /a --runtime runc --runtime youki=/b/youki"), None);
+        let expected = vec![(Kind::Runc, None), (Kind::Youki, Some(PathBuf::from("/b/youki")))];
+        assert!(matches!(parsed, Ok(Request::Run(options)) if options.runtimes == expected));
     }
 
     #[test]

@@ -3,36 +3,48 @@
 
 use std::io::{IsTerminal, Write, stdout};
 
-use crate::case::{Case, Outcome, Suite};
+use crate::case::Outcome;
 
 /// Collects the outcomes of a run.
-pub(crate) struct Report {
+pub struct Report {
     colour: bool,
     passed: usize,
     failed: usize,
     skipped: usize,
+    impossible: usize,
     rows: Vec<Vec<String>>,
     tables: String,
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
+    /// Nothing was run yet.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
         let colour =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour, passed: 0, failed: 0, skipped: 0, rows: Vec::new(), tables: String::new() }
+        Self {
+            colour,
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            impossible: 0,
+            rows: Vec::new(),
+            tables: String::new(),
+        }
     }
 
     /// Prints the line of one case and keeps its row.
-    pub(crate) fn case(&mut self, suite: &Suite, case: &Case, outcome: Outcome) {
+    pub fn case(&mut self, suite: &str, cells: &[String], outcome: Outcome) {
         let (mark, colour, detail) = match &outcome {
             Outcome::Passed(cells) => ("ok", "32", cells.join(" | ")),
             Outcome::Failed(why) => ("FAIL", "31", why.clone()),
             Outcome::Skipped(why) => ("skip", "33", why.clone()),
+            Outcome::Impossible(why) => ("n/a", "2", why.clone()),
         };
         let mark = if self.colour { format!("\x1b[{colour}m{mark:4}\x1b[0m") } else { format!("{mark:4}") };
         let detail = if detail.is_empty() { String::new() } else { format!(": {}", printable(&detail)) };
-        say(&format!("{mark} {} · {}{detail}", suite.name, case.name()));
-        let mut row = case.cells.clone();
+        say(&format!("{mark} {suite} · {}{detail}", cells.join(" · ")));
+        let mut row = cells.to_vec();
         match outcome {
             Outcome::Passed(cells) => {
                 self.passed += 1;
@@ -46,42 +58,56 @@ impl Report {
                 self.skipped += 1;
                 row.push(format!("skip: {why}"));
             }
+            Outcome::Impossible(why) => {
+                self.impossible += 1;
+                row.push(format!("n/a: {why}"));
+            }
         }
         self.rows.push(row);
     }
 
     /// Prints the table of the suite that just ended.
-    pub(crate) fn table(&mut self, suite: &Suite) {
+    pub fn table(&mut self, name: &str, about: &str, headings: &[&str]) {
         let rows = std::mem::take(&mut self.rows);
-        let text = format!("## {}: {}\n\n{}\n", suite.name, suite.about, table(suite.headings, &rows));
+        let text = format!("## {name}: {about}\n\n{}\n", table(headings, &rows));
         say(&format!("\n{text}"));
         self.tables.push_str(&text);
     }
 
     /// All tables so far, as Markdown.
-    pub(crate) fn tables(&self) -> &str {
+    pub fn tables(&self) -> &str {
         self.tables.trim_end()
     }
 
     /// Prints the tally; `true` says that nothing failed.
-    pub(crate) fn close(&self) -> bool {
-        say(&format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped));
+    pub fn close(&self) -> bool {
+        let impossible = match self.impossible {
+            0 => String::new(),
+            count => format!(", {count} that can't be tried"),
+        };
+        say(&format!("{} passed, {} failed, {} skipped{impossible}", self.passed, self.failed, self.skipped));
         self.failed == 0
     }
 }
 
 /// One line on stdout. A reader that went away is no reason to stop before everything is cleaned up.
-pub(crate) fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(stdout(), "{line}");
 }
 
 /// One line on stderr.
-pub(crate) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "suites: {line}");
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}: {line}", program_name());
+}
+
+/// The name of this program.
+pub(crate) fn program_name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Control characters as escapes, line ends as a visible bar: what a runtime printed fits into one safe line.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.trim_end().chars() {
         match character {

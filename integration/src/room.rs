@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -18,18 +18,27 @@ use nix::unistd::Pid;
 
 use crate::cgroup::{self, Hugetlb};
 use crate::report::complain;
-use crate::runtime::{Kind, Runtime};
+use crate::runtime::Kind;
 use crate::sys;
+
+/// Where the product keeps its records, a folder for each runtime root.
+const RECORDS: &str = "/run/runc-strict/containers";
 
 static ROOM: OnceLock<Arc<Room>> = OnceLock::new();
 
+/// Whether a signal has ended the run: nothing new may be started.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// A part of the sweep that whoever made something adds.
+type Part = Box<dyn Fn(&Room) + Send>;
+
 /// The private place of one run.
-pub(crate) struct Room {
-    /// The folder that holds everything.
-    pub(crate) dir: PathBuf,
-    runtimes: Vec<Runtime>,
+pub struct Room {
+    /// The folder that holds everything. Its name is short: a unix socket's path has 107 characters at most.
+    pub dir: PathBuf,
     children: Mutex<BTreeSet<u32>>,
     hugetlb: Mutex<Option<Hugetlb>>,
+    parts: Mutex<Vec<Part>>,
     /// Set before the sweep, under the lock of `children`.
     closed: AtomicBool,
     swept: Mutex<bool>,
@@ -40,16 +49,13 @@ impl Room {
     ///
     /// # Errors
     /// When the folder can't be made or the signals can't be blocked.
-    pub(crate) fn open(runtimes: Vec<Runtime>) -> Result<Arc<Self>> {
-        let dir = tempfile::Builder::new()
-            .prefix("runc-strict-suites-")
-            .tempdir()
-            .context("make a private folder")?;
+    pub(crate) fn open() -> Result<Arc<Self>> {
+        let dir = tempfile::Builder::new().prefix("suites-").tempdir().context("make a private folder")?;
         let room = Arc::new(Self {
             dir: dir.keep(),
-            runtimes,
             children: Mutex::default(),
             hugetlb: Mutex::default(),
+            parts: Mutex::default(),
             closed: AtomicBool::default(),
             swept: Mutex::default(),
         });
@@ -62,16 +68,21 @@ impl Room {
         Ok(room)
     }
 
-    /// The `--root` of one runtime.
+    /// The `--root` of one runtime where no engine stands between.
     pub(crate) fn root(&self, kind: Kind) -> PathBuf {
         self.dir.join(format!("root-{}", kind.name()))
+    }
+
+    /// Adds a part to the sweep. It is called when our children have ended and before anything else has gone.
+    pub fn on_sweep(&self, part: impl Fn(&Room) + Send + 'static) {
+        locked(&self.parts).push(Box::new(part));
     }
 
     /// Starts a child and remembers it while it runs. Once the sweep has begun this never returns.
     ///
     /// # Errors
     /// When it can't be started.
-    pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+    pub fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
         let mut children = locked(&self.children);
         if self.closed.load(Ordering::SeqCst) {
             drop(children);
@@ -94,7 +105,7 @@ impl Room {
     }
 
     /// Forgets a child that was waited for.
-    pub(crate) fn child_ended(&self, pid: u32) {
+    pub fn child_ended(&self, pid: u32) {
         locked(&self.children).remove(&pid);
     }
 
@@ -108,26 +119,63 @@ impl Room {
         *locked(&self.hugetlb) = Some(mount);
     }
 
-    /// Takes everything away; a second call does nothing. What could not be taken away is told on stderr.
-    pub(crate) fn sweep(&self) {
+    /// Processes whose command line names this run's folder: shims, conmon, runtimes.
+    pub fn processes(&self) -> Vec<u32> {
+        let dir = self.dir.to_string_lossy().into_owned();
+        let own = std::process::id();
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let names = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&dir)
+        };
+        pids.filter(|pid| *pid != own).filter(names).collect()
+    }
+
+    /// Mount points below the folder, the latest first.
+    pub fn mounts(&self) -> Vec<PathBuf> {
+        mounts_below(&self.dir)
+    }
+
+    /// The product's folders of records for runtime roots that lie in the room.
+    pub fn records(&self) -> Vec<PathBuf> {
+        let prefix = encoded(&self.dir);
+        let entries = fs::read_dir(RECORDS).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| entry.path())
+            .collect()
+    }
+
+    /// Takes everything away; a second call waits for the first and does nothing. What could not be taken away is
+    /// told on stderr.
+    pub fn sweep(&self) {
         let mut swept = locked(&self.swept);
         if std::mem::replace(&mut *swept, true) {
             return;
         }
+        // Engines are among them: they start what follows.
         for pid in self.close() {
             end_process(pid);
         }
-        for runtime in &self.runtimes {
-            self.delete_containers(runtime);
+        for part in locked(&self.parts).iter() {
+            part(self);
         }
-        cgroup::processes().into_iter().for_each(end_process);
+        // A runtime that an engine called last may have made one process more.
+        for _ in 0..10 {
+            let left: Vec<u32> = cgroup::processes().into_iter().chain(self.processes()).collect();
+            if left.is_empty() {
+                break;
+            }
+            left.into_iter().for_each(end_process);
+        }
         for leftover in cgroup::remove() {
             complain(&format!("cgroup {} could not be removed", leftover.display()));
         }
         unmount_below(&self.dir);
         give_back_dev_null();
-        for kind in Kind::ALL {
-            let _ = fs::remove_dir_all(records(&self.root(kind)));
+        for folder in self.records() {
+            let _ = fs::remove_dir_all(folder);
         }
         if let Some(mount) = locked(&self.hugetlb).take()
             && let Err(error) = mount.unmount()
@@ -147,26 +195,19 @@ impl Room {
         self.closed.store(true, Ordering::SeqCst);
         children.iter().copied().collect()
     }
-
-    fn delete_containers(&self, runtime: &Runtime) {
-        let root = self.root(runtime.kind);
-        let Ok(entries) = fs::read_dir(&root) else { return };
-        for entry in entries.flatten() {
-            let mut command = Command::new(&runtime.path);
-            command.arg("--root").arg(&root).args(["delete", "--force"]).arg(entry.file_name());
-            let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        }
-    }
 }
 
 /// Where the product keeps the records of one runtime root: the path's slashes are percent-encoded.
 pub(crate) fn records(root: &Path) -> PathBuf {
-    let name = root.to_string_lossy().replace('%', "%25").replace('/', "%2F");
-    Path::new("/run/runc-strict/containers").join(name)
+    Path::new(RECORDS).join(encoded(root))
+}
+
+fn encoded(path: &Path) -> String {
+    path.to_string_lossy().replace('%', "%25").replace('/', "%2F")
 }
 
 /// Kills a process by its pid and waits until it is gone.
-pub(crate) fn end_process(pid: u32) {
+pub fn end_process(pid: u32) {
     if let Ok(raw) = i32::try_from(pid) {
         let _ = kill(Pid::from_raw(raw), Signal::SIGKILL);
         let _ = sys::await_end(pid, Duration::from_secs(10));
@@ -174,23 +215,39 @@ pub(crate) fn end_process(pid: u32) {
 }
 
 /// crun up to 1.8 gives the host's /dev/null to the container's user when it is one of the standard streams.
-pub(crate) fn give_back_dev_null() {
+pub fn give_back_dev_null() {
     let foreign = fs::metadata("/dev/null").is_ok_and(|null| (null.uid(), null.gid()) != (0, 0));
     if foreign && let Err(error) = chown("/dev/null", Some(0), Some(0)) {
         complain(&format!("/dev/null could not be given back to root: {error}"));
     }
 }
 
+fn mounts_below(dir: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let targets = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+    let mut ours: Vec<PathBuf> = targets.filter(|target| target.starts_with(dir)).collect();
+    ours.reverse();
+    ours
+}
+
 /// Unmounts everything below a folder, the latest first.
 pub(crate) fn unmount_below(dir: &Path) {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let targets = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
-    let mut ours: Vec<&Path> = targets.filter(|target| target.starts_with(dir)).collect();
-    ours.reverse();
-    for target in ours {
-        if let Err(errno) = umount2(target, MntFlags::MNT_DETACH) {
+    for target in mounts_below(dir) {
+        if let Err(errno) = umount2(&target, MntFlags::MNT_DETACH) {
             complain(&format!("{} could not be unmounted: {errno}", target.display()));
         }
+    }
+}
+
+/// Whether a signal has ended the run.
+pub fn ending() -> bool {
+    SIGNALLED.load(Ordering::SeqCst)
+}
+
+/// After a signal, leaves the process to the thread that sweeps, and that ends it.
+pub(crate) fn halt_if_ending() {
+    if ending() {
+        wait_for_the_end();
     }
 }
 
@@ -217,6 +274,7 @@ fn sweep_on_signals() -> Result<()> {
     signals.thread_block().context("block SIGINT and SIGTERM")?;
     std::thread::spawn(move || {
         if let Ok(signal) = signals.wait() {
+            SIGNALLED.store(true, Ordering::SeqCst);
             complain(&format!("{} received: cleaning up", signal.as_str()));
             sweep_room();
             // The main thread stands in a wait that now has nobody to wake it.

@@ -9,31 +9,19 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use runc_strict_integration::engine::Engine;
+use runc_strict_integration::lab::Lab;
+use runc_strict_integration::options::Options;
+use runc_strict_integration::report::{complain, printable};
+use runc_strict_integration::room::{self, Room};
+use runc_strict_integration::runtime::Kind;
 
+use crate::attack::Attacks;
 use crate::containerd::Containerd;
 use crate::docker::Docker;
-use crate::image;
-use crate::options::Options;
-use crate::report::{complain, printable, say};
-use crate::room::Room;
+use crate::{image, shim};
 
-/// A real runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Runc,
-    Crun,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 2] = [Kind::Runc, Kind::Crun];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Kind::Runc => "runc",
-            Kind::Crun => "crun",
-        }
-    }
-}
+pub(crate) use runc_strict_integration::runtime::find_program as find;
 
 /// How the product is configured behind a handler. A handler's name is this name and the runtime's.
 pub(crate) const CONFIGURATIONS: [(&str, &str); 5] = [
@@ -49,9 +37,12 @@ pub(crate) const CONFIGURATIONS: [(&str, &str); 5] = [
 
 /// The bench of a run.
 pub(crate) struct Bench {
+    lab: Lab,
     pub(crate) room: Arc<Room>,
     pub(crate) product: PathBuf,
     pub(crate) kinds: Vec<Kind>,
+    /// The pods and images of attacks.
+    pub(crate) attacks: Attacks,
     containerd: OnceCell<Result<Containerd, String>>,
     docker: OnceCell<Result<Docker, String>>,
     counter: Cell<u32>,
@@ -62,31 +53,41 @@ impl Bench {
     ///
     /// # Errors
     /// When a program is missing or the folder can't be filled.
-    pub(crate) fn open(room: Arc<Room>, options: &Options) -> Result<Self> {
-        let product = options.product.canonicalize();
-        let product = product.with_context(|| format!("find the product {}", options.product.display()))?;
-        let busybox = find("busybox").context("install the package busybox-static")?;
-        image::write_both(&room.dir, &busybox)?;
-        let mut kinds = Vec::new();
-        for kind in &options.runtimes {
-            match find(kind.name()) {
-                Ok(path) => {
-                    say(&format!("note: {} is {}, {}", kind.name(), path.display(), version(&path)));
-                    kinds.push(*kind);
-                }
-                Err(why) => say(&format!("note: no case for {}: {why:#}", kind.name())),
-            }
-        }
+    pub(crate) fn open(options: &Options) -> Result<Self> {
+        let lab = Lab::open(options)?;
+        let product = lab.product.clone().context("engines are tried with a product: give --product PATH")?;
+        let room = Arc::clone(&lab.room);
+        room.on_sweep(shim::remove_sockets);
+        image::write_both(&room.dir, &lab.busybox)?;
+        let kinds: Vec<Kind> = lab.runtimes.iter().map(|runtime| runtime.kind).collect();
         ensure!(!kinds.is_empty(), "there is no runtime to try");
-        let (containerd, docker) = (OnceCell::new(), OnceCell::new());
-        let bench = Self { room, product, kinds, containerd, docker, counter: Cell::new(0) };
+        let bench = Self {
+            lab,
+            room,
+            product,
+            kinds,
+            attacks: Attacks::default(),
+            containerd: OnceCell::new(),
+            docker: OnceCell::new(),
+            counter: Cell::new(0),
+        };
         for kind in &bench.kinds {
             for (name, extra) in CONFIGURATIONS {
                 let socket = bench.room.dir.join(if name == "missing" { "nowhere.sock" } else { "c.sock" });
                 bench.write_handler(&format!("{name}-{}", kind.name()), *kind, &socket, extra)?;
             }
+            bench.attack_handler(*kind, false)?;
         }
         Ok(bench)
+    }
+
+    /// The path of a real runtime under trial.
+    ///
+    /// # Errors
+    /// When it isn't under trial.
+    pub(crate) fn real(&self, kind: Kind) -> Result<&Path> {
+        let runtime = self.lab.runtimes.iter().find(|runtime| runtime.kind == kind);
+        runtime.map(|runtime| runtime.path.as_path()).with_context(|| format!("no {}", kind.name()))
     }
 
     /// A handler: a configuration, and a program that names it to the product.
@@ -98,7 +99,7 @@ impl Bench {
         };
         let text = format!(
             "runtime = \"{}\"\nengine = \"containerd\"\n{}\n[containerd]\naddress = \"{}\"\n[audit]\npath = \"{}\"\n{}",
-            find(kind.name())?.display(),
+            self.real(kind)?.display(),
             keys.concat(),
             socket.display(),
             log.display(),
@@ -129,7 +130,7 @@ impl Bench {
     /// When it isn't installed or doesn't start.
     pub(crate) fn containerd(&self) -> Result<&Containerd> {
         // A containerd that didn't start once isn't tried again by each case.
-        let start = || Containerd::start(Arc::clone(&self.room), &self.kinds, &self.product);
+        let start = || Containerd::start(self);
         let started = self.containerd.get_or_init(|| start().map_err(|why| format!("{why:#}")));
         started.as_ref().map_err(|why| anyhow::anyhow!("containerd doesn't start: {why}"))
     }
@@ -148,9 +149,19 @@ impl Bench {
         self.counter.set(self.counter.get() + 1);
         self.counter.get()
     }
+}
 
-    /// Ends what was started, the polite way; `false` says that something was left, which is then swept.
-    pub(crate) fn close(&self) -> bool {
+impl runc_strict_integration::program::Bench for Bench {
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn engine(&self) -> Option<&dyn Engine> {
+        Some(self)
+    }
+
+    fn close(&self) -> bool {
+        self.attacks.forget();
         // docker first: to containerd every other process of the room is one that was left.
         let docker = self.docker.get().and_then(|docker| docker.as_ref().ok()).map(Docker::close);
         let containerd =
@@ -166,13 +177,6 @@ impl Bench {
     }
 }
 
-/// Looks a program up where an administrator's shell would.
-pub(crate) fn find(name: &str) -> Result<PathBuf> {
-    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let path = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
-    path.with_context(|| format!("there is no program {name}"))
-}
-
 /// The first line of what `path --version` prints.
 pub(crate) fn version(path: &Path) -> String {
     let output = Command::new(path).arg("--version").output();
@@ -185,7 +189,7 @@ pub(crate) fn version(path: &Path) -> String {
 /// # Errors
 /// When it fails, with what it said.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    ensure!(!crate::room::ending(), "the run is ending");
+    ensure!(!room::ending(), "the run is ending");
     let done = command.output().with_context(|| format!("start {:?}", command.get_program()))?;
     let text = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
     if !done.status.success() {

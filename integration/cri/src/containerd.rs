@@ -10,12 +10,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runc_strict_integration::cgroup;
+use runc_strict_integration::program::Bench as _;
+use runc_strict_integration::report::say;
+use runc_strict_integration::room::{Room, give_back_dev_null};
+use runc_strict_integration::trial::Front;
 
-use crate::bench::{CONFIGURATIONS, Kind, find, output, version};
+use crate::attack;
+use crate::bench::{Bench, CONFIGURATIONS, find, output, version};
 use crate::cri::Cri;
 use crate::image;
-use crate::report::say;
-use crate::room::{Room, cgroup_folders, give_back_dev_null};
 use crate::watch::await_text;
 
 /// The handler that calls the product without a script between: for figures.
@@ -27,6 +31,7 @@ pub(crate) struct Containerd {
     room: Arc<Room>,
     child: RefCell<Option<Child>>,
     environment: PathBuf,
+    probe: PathBuf,
 }
 
 impl Containerd {
@@ -34,14 +39,16 @@ impl Containerd {
     ///
     /// # Errors
     /// When it isn't there, or doesn't come up; its own log is then told.
-    pub(crate) fn start(room: Arc<Room>, kinds: &[Kind], product: &std::path::Path) -> Result<Self> {
+    pub(crate) fn start(bench: &Bench) -> Result<Self> {
+        let room = Arc::clone(&bench.room);
         let program = find("containerd").context("install the package containerd")?;
         say(&format!("note: containerd is {}, {}", program.display(), version(&program)));
-        fs::write(room.dir.join("containerd.toml"), configuration(&room, kinds, product)?)?;
-        let first = kinds.first().map_or("runc", |kind| kind.name());
+        fs::write(room.dir.join("containerd.toml"), configuration(bench)?)?;
+        let first = bench.kinds.first().map_or("runc", |kind| kind.name());
         let environment = room.dir.join(format!("strict-{first}.toml"));
         let cri = Cri::new(room.dir.join("c.sock"))?;
-        let containerd = Self { cri, room, child: RefCell::new(None), environment };
+        let probe = bench.lab().probe.clone();
+        let containerd = Self { cri, room, child: RefCell::new(None), environment, probe };
         containerd.up()?;
         for name in ["groups", "pause"] {
             let archive = containerd.room.dir.join(format!("{name}.tar"));
@@ -58,15 +65,16 @@ impl Containerd {
     /// # Errors
     /// As [`Containerd::start`].
     pub(crate) fn up(&self) -> Result<()> {
-        ensure!(!crate::room::ending(), "the run is ending");
+        ensure!(!runc_strict_integration::room::ending(), "the run is ending");
         let log = self.room.dir.join("containerd.log");
         let file = File::create(&log).context("make containerd's log")?;
-        let mut command = Command::new(find("containerd")?);
+        // In a group that no container may have: crun can be told to hand on the caller's groups.
+        let mut command = Command::new(&self.probe);
+        command.args(["with-groups", "0,50000"]).arg(find("containerd")?);
         command.arg("--config").arg(self.room.dir.join("containerd.toml"));
         command.env("RUNC_STRICT_CONFIG", &self.environment);
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().context("start containerd")?;
-        self.room.child_started(child.id());
+        let child = self.room.spawn(&mut command).context("start containerd")?;
         *self.child.borrow_mut() = Some(child);
         await_text(&log, |text| text.contains("containerd successfully booted").then_some(()))?;
         self.cri.await_ready()
@@ -115,8 +123,8 @@ impl Containerd {
             let entries = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
             found.extend(entries.map(|entry| format!("{}", entry.path().display())));
         }
-        let pods = format!("{}/pods/", Room::cgroup_parent());
-        let cgroups = cgroup_folders().into_iter().filter(|f| f.to_string_lossy().contains(&pods));
+        let pods = format!("{}/pods/", cgroup::parent());
+        let cgroups = cgroup::folders().into_iter().filter(|f| f.to_string_lossy().contains(&pods));
         found.extend(cgroups.map(|folder| format!("cgroup {}", folder.display())));
         found
     }
@@ -135,8 +143,8 @@ impl Containerd {
     }
 }
 
-fn configuration(room: &Room, kinds: &[Kind], product: &std::path::Path) -> Result<String> {
-    let dir = room.dir.display();
+fn configuration(bench: &Bench) -> Result<String> {
+    let dir = bench.room.dir.display();
     let mut text = format!(
         r#"version = 2
 root = "{dir}/root"
@@ -157,11 +165,11 @@ default_runtime_name = "{DIRECT}"
 "#,
         image::PAUSE
     );
-    let mut handler = |name: &str, binary: &std::path::Path| {
+    let mut handler = |name: &str, binary: &std::path::Path, annotations: &str| {
         text.push_str(&format!(
             r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
 runtime_type = "io.containerd.runc.v2"
-pod_annotations = ["runc-strict/*"]
+pod_annotations = [{annotations}]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
 BinaryName = "{}"
 Root = "{dir}/runtime"
@@ -169,12 +177,17 @@ Root = "{dir}/runtime"
             binary.display()
         ));
     };
-    handler(DIRECT, product);
-    for kind in kinds {
-        handler(&format!("bare-{}", kind.name()), &find(kind.name())?);
+    const OURS: &str = "\"runc-strict/*\"";
+    // As no administrator should configure it: whatever the pod says reaches the runtime.
+    const ALL: &str = "\"*\", \"*/*\"";
+    handler(DIRECT, &bench.product, OURS);
+    for kind in &bench.kinds {
+        handler(&attack::handler(Front::Bare, *kind), bench.real(*kind)?, ALL);
+        let name = attack::handler(Front::Product, *kind);
+        handler(&name, &bench.room.dir.join(&name), ALL);
         for (name, _) in CONFIGURATIONS {
             let name = format!("{name}-{}", kind.name());
-            handler(&name, &room.dir.join(&name));
+            handler(&name, &bench.room.dir.join(&name), OURS);
         }
     }
     Ok(text)

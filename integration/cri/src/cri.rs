@@ -124,6 +124,11 @@ impl Cri {
         Ok(())
     }
 
+    /// Removes a container that may just be ending: until the CRI has learnt of that it removes nothing.
+    pub(crate) fn remove_ending(&self, id: &str) -> Result<()> {
+        self.retry(&format!("container {id} is removed"), || self.remove(id))
+    }
+
     pub(crate) fn remove_pod(&self, pod: &str) -> Result<()> {
         let stop = api::StopPodSandboxRequest { pod_sandbox_id: pod.to_owned() };
         self.call(self.runtime().stop_pod_sandbox(stop))?;

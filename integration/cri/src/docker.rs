@@ -11,16 +11,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::cgroup;
+use runc_strict_integration::report::say;
+use runc_strict_integration::room::{Room, give_back_dev_null};
+use runc_strict_integration::runtime::Kind;
 
-use crate::bench::{Bench, Kind, find, output, version};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::{Bench, find, output, version};
 use crate::image;
 use crate::pod::{WHO, Who};
-use crate::report::say;
-use crate::room::{Room, give_back_dev_null};
 use crate::watch::await_text;
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "docker",
     about: "docker run, exec and a restart: who their processes are",
     headings: &["command", "runtime", "bare", "runc-strict"],
@@ -43,7 +45,7 @@ const LEVELS: [(&str, &str); 2] = [("strict", ""), ("paranoid", "level = \"paran
 /// One `docker run` with these flags, asked of both.
 type Run = (&'static str, &'static str, &'static [&'static str], &'static [u32], Expected);
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     const MERGED: &[u32] = &[1000, 3000, 50000, 60000];
     const ADDED: &[u32] = &[1000, 3000, 50000, 60000, 60001];
     const RUNS: [Run; 6] = [
@@ -64,20 +66,20 @@ fn cases(bench: &Bench) -> Vec<Case> {
     ];
     let of = |kind: Kind| {
         let runs = RUNS.map(|(name, configuration, flags, bare, expected)| {
-            Case::new(&[name, kind.name()], move |bench| {
+            Case::new([name, kind.name()], move |bench| {
                 both(bare, expected, configuration, |handler| run(bench, kind, handler, flags))
             })
         });
         let others = [
-            Case::new(&["exec", kind.name()], move |bench| {
+            Case::new(["exec", kind.name()], move |bench| {
                 both(MERGED, Groups(&[1000]), "strict", |handler| exec(bench, kind, handler, &[], false))
             }),
-            Case::new(&["exec --user carol", kind.name()], move |bench| {
+            Case::new(["exec --user carol", kind.name()], move |bench| {
                 both(&[1002, 50000], Groups(&[1000, 1002]), "strict", |handler| {
                     exec(bench, kind, handler, &["--user=carol"], false)
                 })
             }),
-            Case::new(&["stop, start, exec", kind.name()], move |bench| {
+            Case::new(["stop, start, exec", kind.name()], move |bench| {
                 both(MERGED, Groups(&[1000]), "strict", |handler| exec(bench, kind, handler, &[], true))
             }),
         ];
@@ -150,11 +152,11 @@ impl Docker {
             command.arg(format!("--{flag}={}", dir.join(name).display()));
         }
         command.arg(format!("--host=unix://{}", docker.socket().display()));
-        command.arg(format!("--cgroup-parent={}/docker", Room::cgroup_parent()));
+        command.arg(format!("--cgroup-parent={}/docker", cgroup::parent()));
         // Nothing of the machine's network changes: the containers are on the host's.
         command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
         for kind in &bench.kinds {
-            let real = find(kind.name())?;
+            let real = bench.real(*kind)?;
             command.arg(format!("--add-runtime=bare-{}={}", kind.name(), real.display()));
             for (name, extra) in LEVELS {
                 let name = format!("{name}-{}", kind.name());
@@ -175,10 +177,9 @@ impl Docker {
         fs::write(dir.join("daemon.json"), key.to_string()).context("write docker's configuration")?;
         let log = dir.join("log");
         let file = File::create(&log).context("make docker's log")?;
-        ensure!(!crate::room::ending(), "the run is ending");
-        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
-        let child = child.context("start dockerd")?;
-        docker.room.child_started(child.id());
+        ensure!(!runc_strict_integration::room::ending(), "the run is ending");
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = docker.room.spawn(&mut command).context("start dockerd")?;
         *docker.child.borrow_mut() = Some(child);
         await_text(&log, |text| text.contains("API listen on").then_some(()))?;
         let layer = docker.room.dir.join("groups.layer.tar");

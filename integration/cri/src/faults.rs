@@ -11,13 +11,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::runtime::Kind;
 use serde_json::Value;
 
-use crate::bench::{Bench, Kind, output};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::{Bench, output};
 use crate::pod::{Pod, WHO, Who, Wish};
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "faults",
     about: "containerd stopped, its socket missing or silent: create is refused in under 3 s, exec goes on",
     headings: &["fault", "runtime", "what happened"],
@@ -27,15 +28,13 @@ pub(crate) const SUITE: Suite = Suite {
 /// How long a refusal may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     let of = |kind: Kind| {
         vec![
-            Case::new(&["the socket is missing at create", kind.name()], move |bench| missing(bench, kind)),
-            Case::new(&["the socket doesn't answer at create", kind.name()], move |bench| {
-                silent(bench, kind)
-            }),
-            Case::new(&["the socket is gone at exec", kind.name()], move |bench| gone(bench, kind)),
-            Case::new(&["containerd stopped between create and exec", kind.name()], move |bench| {
+            Case::new(["the socket is missing at create", kind.name()], move |bench| missing(bench, kind)),
+            Case::new(["the socket doesn't answer at create", kind.name()], move |bench| silent(bench, kind)),
+            Case::new(["the socket is gone at exec", kind.name()], move |bench| gone(bench, kind)),
+            Case::new(["containerd stopped between create and exec", kind.name()], move |bench| {
                 stopped(bench, kind)
             }),
         ]

@@ -6,15 +6,16 @@
 )]
 
 use anyhow::{Context, Result, bail, ensure};
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::runtime::Kind;
 
-use crate::bench::{Bench, Kind};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::Bench;
 use crate::pod::{Pod, Who, Wish};
 
 const GROUPS: &str = "runc-strict/supplemental-groups";
 const LEVEL: &str = "runc-strict/level";
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "groups",
     about: "pods through the CRI: who they are by log, ExecSync and streaming exec",
     headings: &["pod", "runtime", "bare", "runc-strict"],
@@ -33,11 +34,11 @@ enum Expected {
 
 use Expected::{Groups, Refused, Sealed};
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     bench.kinds.iter().flat_map(|kind| cases_of(*kind)).collect()
 }
 
-fn cases_of(kind: Kind) -> Vec<Case> {
+fn cases_of(kind: Kind) -> Vec<Case<Bench>> {
     let grouped = |groups: &[i64]| Wish { group: Some(1000), ..Wish::alice(groups) };
     // What the image gives alice: engines merge it.
     const MERGED: &[u32] = &[1000, 3000, 50000, 60000];
@@ -221,17 +222,17 @@ fn cases_of(kind: Kind) -> Vec<Case> {
         row(kind, "a negative gid", "strict", &[], grouped(&[-1]), &[], Refused(&["-1"])),
     ];
     list.push(Case::new(
-        &["an init container, two containers with different users", kind.name()],
+        ["an init container, two containers with different users", kind.name()],
         move |bench| several(bench, kind),
     ));
-    list.push(Case::new(&["annotation taken away, container created again", kind.name()], move |bench| {
+    list.push(Case::new(["annotation taken away, container created again", kind.name()], move |bench| {
         annotated_anew(bench, kind)
     }));
-    list.push(Case::new(&["a container of ctr, which declares nothing", kind.name()], move |bench| {
+    list.push(Case::new(["a container of ctr, which declares nothing", kind.name()], move |bench| {
         without_cri(bench, kind)
     }));
-    list.push(Case::new(&["explain asks containerd", kind.name()], move |bench| explained(bench, kind)));
-    list.push(Case::new(&["user namespace", kind.name()], |_| {
+    list.push(Case::new(["explain asks containerd", kind.name()], move |bench| explained(bench, kind)));
+    list.push(Case::new(["user namespace", kind.name()], |_| {
         Ok(Outcome::Skipped("containerd 1.6 has no user namespaces for pods".to_owned()))
     }));
     list
@@ -246,8 +247,8 @@ fn row(
     wish: Wish,
     bare: &'static [u32],
     expected: Expected,
-) -> Case {
-    Case::new(&[name, kind.name()], move |bench| {
+) -> Case<Bench> {
+    Case::new([name, kind.name()], move |bench| {
         let hole = if bare.is_empty() {
             "refused by the engine or the runtime".to_owned()
         } else {
@@ -358,7 +359,7 @@ fn without_cri(bench: &Bench, kind: Kind) -> Result<Outcome> {
     let mut cells = Vec::new();
     for (handler, expected) in [("bare", &[1000, 3000, 50000, 60000][..]), ("strict", &[1000][..])] {
         let binary = match handler {
-            "bare" => crate::bench::find(kind.name())?,
+            "bare" => bench.real(kind)?.to_owned(),
             _ => bench.room.dir.join(format!("{handler}-{}", kind.name())),
         };
         let id = format!("ctr-{}", bench.next());

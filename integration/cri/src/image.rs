@@ -5,8 +5,11 @@
     reason = "serde_json gives null for what is missing, and adds what is assigned"
 )]
 
+use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
-use std::path::Path;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -54,6 +57,59 @@ pub(crate) fn write_both(folder: &Path, busybox: &Path) -> Result<()> {
     entry(&mut layer, EntryType::Symlink, "busybox", 0o777, b"", Some("pause"))?;
     let config = json!({ "Entrypoint": ["/busybox", "sleep", "2147483647"] });
     archive(&folder.join("pause.tar"), PAUSE, layer.into_inner()?, &config)
+}
+
+/// What tells one root file system from another: file capabilities, names, kinds, modes, owners, and the content of small files. The large
+/// ones are the two programs, and a file of a size that no other has.
+pub(crate) fn key_of(root: &Path, capabilities: &[(String, Vec<u8>)]) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    capabilities.hash(&mut hasher);
+    for path in paths_below(root)? {
+        let data = fs::symlink_metadata(&path).with_context(|| format!("look at {}", path.display()))?;
+        path.strip_prefix(root)?.hash(&mut hasher);
+        (data.mode(), data.uid(), data.gid(), data.len()).hash(&mut hasher);
+        if data.is_symlink() {
+            fs::read_link(&path)?.hash(&mut hasher);
+        } else if data.is_file() && data.len() < 1 << 16 {
+            fs::read(&path)?.hash(&mut hasher);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// Writes an image of everything in a folder to an archive. `capabilities` are file capabilities by their path inside.
+pub(crate) fn write_folder(
+    to: &Path,
+    name: &str,
+    root: &Path,
+    capabilities: &[(String, Vec<u8>)],
+) -> Result<()> {
+    let mut layer = Builder::new(Vec::new());
+    layer.follow_symlinks(false);
+    for path in paths_below(root)? {
+        let inside = path.strip_prefix(root)?;
+        if let Some((_, value)) = capabilities.iter().find(|(name, _)| Path::new(name) == inside) {
+            layer.append_pax_extensions([("SCHILY.xattr.security.capability", value.as_slice())])?;
+        }
+        layer.append_path_with_name(&path, inside).with_context(|| format!("pack {}", path.display()))?;
+    }
+    archive(to, name, layer.into_inner()?, &json!({}))
+}
+
+/// Everything below a folder, parents first, by name.
+fn paths_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut names: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?;
+    names.sort();
+    for path in names {
+        let is_folder = fs::symlink_metadata(&path)?.is_dir();
+        found.push(path.clone());
+        if is_folder {
+            found.extend(paths_below(&path)?);
+        }
+    }
+    Ok(found)
 }
 
 fn entry(

@@ -12,27 +12,27 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::room::give_back_dev_null;
 
 use crate::bench::{Bench, find, output};
-use crate::case::{Case, Outcome, Suite};
 use crate::cri::Cri;
 use crate::image;
 use crate::pod::{Pod, Wish};
-use crate::room::give_back_dev_null;
 use crate::watch::await_text;
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "install",
     about: "containerd on what install writes, and after uninstall",
     headings: &["configuration", "seen"],
     cases,
 };
 
-fn cases(_: &Bench) -> Vec<Case> {
+fn cases(_: &Bench) -> Vec<Case<Bench>> {
     vec![
-        Case::new(&["edited: a pod by each handler, and none after uninstall"], pods),
-        Case::new(&["edited: Debian's, where ours is the first handler"], |bench| read_back(bench, DEBIAN)),
-        Case::new(&["written: there was none"], |bench| read_back(bench, "")),
+        Case::new(["edited: a pod by each handler, and none after uninstall"], pods),
+        Case::new(["edited: Debian's, where ours is the first handler"], |bench| read_back(bench, DEBIAN)),
+        Case::new(["written: there was none"], |bench| read_back(bench, "")),
     ]
 }
 
@@ -123,8 +123,7 @@ impl<'h, 'b> Engine<'h, 'b> {
         let mut command = Command::new(find("containerd")?);
         command.arg("--config").arg(&host.config).env("RUNC_STRICT_CONFIG", own);
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().context("start containerd")?;
-        room.child_started(child.id());
+        let child = room.spawn(&mut command).context("start containerd")?;
         let cri = Cri::new(room.dir.join("i.sock"))?;
         let engine = Engine { host, child, cri };
         await_text(&log, |text| text.contains("containerd successfully booted").then_some(()))?;

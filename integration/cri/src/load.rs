@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::room::Room;
+use runc_strict_integration::runtime::Kind;
 
-use crate::bench::{Bench, Kind};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::Bench;
 use crate::containerd::DIRECT;
 use crate::cri::Cri;
 use crate::pod::{Pod, Wish};
-use crate::room::Room;
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "load",
     about: "100 pods, 10 at a time: none wrong, none left, time per pod beside the bare runtime",
     headings: &["load", "runtime", "bare, ms a pod", "runc-strict, ms a pod"],
@@ -24,15 +25,15 @@ pub(crate) const SUITE: Suite = Suite {
 const PODS: u32 = 100;
 const AT_A_TIME: u32 = 10;
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     // The handler without a script between calls the product as configured for the first runtime.
     let kinds = bench.kinds.iter().take(1);
     kinds.flat_map(|kind| [case(*kind), in_turns(*kind)]).collect()
 }
 
 /// One pod at a time, on both roads in turns: what a pod takes where nothing else runs.
-fn in_turns(kind: Kind) -> Case {
-    Case::new(&["20 pods, one at a time", kind.name()], move |bench| {
+fn in_turns(kind: Kind) -> Case<Bench> {
+    Case::new(["20 pods, one at a time", kind.name()], move |bench: &Bench| {
         let cri = bench.containerd()?.cri.clone();
         let bare_handler = format!("bare-{}", kind.name());
         let (mut bare, mut strict) = (Vec::new(), Vec::new());
@@ -47,9 +48,9 @@ fn in_turns(kind: Kind) -> Case {
     })
 }
 
-fn case(kind: Kind) -> Case {
+fn case(kind: Kind) -> Case<Bench> {
     let name = format!("{PODS} pods, {AT_A_TIME} at a time");
-    Case::new(&[&name, kind.name()], move |bench| {
+    Case::new([&name, kind.name()], move |bench: &Bench| {
         // In turns, so that a busy machine is busy for both.
         let (mut bare, mut strict) = (Vec::new(), Vec::new());
         for _ in 0..2 {

@@ -9,14 +9,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use k8s_cri::v1::LinuxContainerResources;
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::cgroup;
+use runc_strict_integration::runtime::Kind;
 
-use crate::bench::{Bench, Kind, find, output};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::{Bench, output};
 use crate::pod::{Container, Pod, Wish};
-use crate::room::cgroup_folders;
 use crate::stream::Stream;
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "parity",
     about: "update, stats, pause, attach, port-forward, probes: the same as under the bare runtime",
     headings: &["operation", "runtime", "both"],
@@ -25,7 +26,7 @@ pub(crate) const SUITE: Suite = Suite {
 
 type Asked = fn(&Bench, &Pod, &Container<'_>) -> Result<String>;
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     let operations: [(&'static str, Asked); 5] = [
         ("UpdateContainerResources", update),
         ("ContainerStats", stats),
@@ -35,13 +36,13 @@ fn cases(bench: &Bench) -> Vec<Case> {
     ];
     let of = |kind: Kind| {
         let on_pods = operations.map(|(name, asked)| {
-            Case::new(&[name, kind.name()], move |bench| {
+            Case::new([name, kind.name()], move |bench| {
                 compare(name, |handler| on_pod(bench, &format!("{handler}-{}", kind.name()), asked))
             })
         });
         let probes =
             ["--version", "features", "checkpoint --help", "restore --help", "state nobody"].map(|words| {
-                Case::new(&[words, kind.name()], move |bench| {
+                Case::new([words, kind.name()], move |bench| {
                     compare(words, |handler| probe(bench, kind, handler, words))
                 })
             });
@@ -85,7 +86,7 @@ fn update(bench: &Bench, _: &Pod, container: &Container<'_>) -> Result<String> {
     };
     bench.containerd()?.cri.update(&container.id, wish)?;
     let file = |name: &str| {
-        let folders = cgroup_folders().into_iter().filter(|folder| folder.ends_with(&container.id));
+        let folders = cgroup::folders().into_iter().filter(|folder| folder.ends_with(&container.id));
         let mut texts = folders.filter_map(|folder| fs::read_to_string(folder.join(name)).ok());
         texts.next().map(|text| format!("{name} {}", text.trim()))
     };
@@ -148,7 +149,7 @@ fn port_forward(bench: &Bench, pod: &Pod, _: &Container<'_>) -> Result<String> {
 
 /// What engines ask of a runtime beside containers: the answer and the exit code, byte for byte.
 fn probe(bench: &Bench, kind: Kind, handler: &str, words: &str) -> Result<String> {
-    let bare = find(kind.name())?;
+    let bare = bench.real(kind)?.to_owned();
     let strict = bench.room.dir.join(format!("{handler}-{}", kind.name()));
     let program: &Path = if handler == "bare" { &bare } else { &strict };
     let done = Command::new(program).args(words.split(' ')).output().context("ask the runtime")?;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use k8s_cri::v1::{self as api, Int64Value, NamespaceMode, NamespaceOption};
+use runc_strict_integration::cgroup;
+use runc_strict_integration::report::complain;
+use runc_strict_integration::room::Room;
 
 use crate::bench::Bench;
 use crate::cri::Cri;
 use crate::image;
-use crate::report::complain;
-use crate::room::Room;
 use crate::stream;
 use crate::watch::await_text;
 
@@ -139,7 +140,7 @@ impl Pod {
             log_directory: logs.display().to_string(),
             annotations: owned(annotations),
             linux: Some(api::LinuxPodSandboxConfig {
-                cgroup_parent: format!("{}/pods", Room::cgroup_parent()),
+                cgroup_parent: format!("{}/pods", cgroup::parent()),
                 security_context: Some(security),
                 ..Default::default()
             }),
@@ -152,6 +153,27 @@ impl Pod {
     /// The annotations that the next container's creation carries: the kubelet reads them anew each time.
     pub(crate) fn annotate(&mut self, annotations: &[(&str, &str)]) {
         self.config.annotations = owned(annotations);
+    }
+
+    /// Creates a container of any kind, under these annotations.
+    ///
+    /// # Errors
+    /// The CRI's.
+    pub(crate) fn create(
+        &self,
+        config: &api::ContainerConfig,
+        annotations: &[(String, String)],
+    ) -> Result<String> {
+        let sandbox = api::PodSandboxConfig {
+            annotations: annotations.iter().cloned().collect(),
+            ..self.config.clone()
+        };
+        self.cri.create(&self.id, config, &sandbox)
+    }
+
+    /// The log of a container.
+    pub(crate) fn log(&self, config: &api::ContainerConfig) -> PathBuf {
+        self.logs.join(&config.log_path)
     }
 
     /// Creates and starts a container. Its own output begins with who it is.
@@ -260,7 +282,7 @@ impl Container<'_> {
     }
 }
 
-fn namespaces() -> NamespaceOption {
+pub(crate) fn namespaces() -> NamespaceOption {
     NamespaceOption {
         network: NamespaceMode::Node.into(),
         pid: NamespaceMode::Container.into(),
@@ -268,7 +290,7 @@ fn namespaces() -> NamespaceOption {
     }
 }
 
-fn int(value: i64) -> Int64Value {
+pub(crate) fn int(value: i64) -> Int64Value {
     Int64Value { value }
 }
 

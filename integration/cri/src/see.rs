@@ -4,26 +4,25 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::runtime::Kind;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Kind};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::Bench;
 use crate::pod::{Pod, Wish};
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "see",
     about: "whoami finds a process that changed its groups, and the audit log tells of create and exec",
     headings: &["what", "runtime", "what was seen"],
     cases,
 };
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     let of = |kind: Kind| {
         vec![
-            Case::new(&["whoami, before and after setgroups", kind.name()], move |bench| {
-                drifted(bench, kind)
-            }),
-            Case::new(&["audit, of one container", kind.name()], move |bench| audited(bench, kind)),
+            Case::new(["whoami, before and after setgroups", kind.name()], move |bench| drifted(bench, kind)),
+            Case::new(["audit, of one container", kind.name()], move |bench| audited(bench, kind)),
         ]
     };
     bench.kinds.iter().flat_map(|kind| of(*kind)).collect()

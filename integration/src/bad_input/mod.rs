@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::case::{Case, Outcome, Suite};
 use crate::lab::Lab;
 use crate::runtime::Runtime;
-use crate::trial::{Entry, Road, Trial};
+use crate::trial::{Entry, Front, Trial};
 
 mod bundles;
 mod configuration;
@@ -17,7 +17,7 @@ mod documents;
 mod processes;
 
 /// `suites run bad-input`.
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Lab> = Suite {
     name: "bad-input",
     about: "what is broken is refused in one sentence, and nothing is lost",
     headings: &["input", "runtime", "result"],
@@ -41,15 +41,15 @@ impl Input {
         if lab.product.is_none() {
             return Ok(Outcome::Skipped("needs the product, and --bare-only was given".to_owned()));
         }
-        let trial = Trial::new(lab, runtime, Road::Product, Entry::Create)?;
+        let trial = Trial::new(lab, runtime, Front::Product, Entry::Create)?;
         let told = (self.run)(&trial)?;
         trial.finish()?;
         Ok(Outcome::Passed(vec![told]))
     }
 }
 
-fn cases(lab: &Lab) -> Vec<Case> {
-    let mut cases: Vec<Case> = lab
+fn cases(lab: &Lab) -> Vec<Case<Lab>> {
+    let mut cases: Vec<Case<Lab>> = lab
         .missing
         .iter()
         .map(|(kind, reason)| {
@@ -71,7 +71,7 @@ fn cases(lab: &Lab) -> Vec<Case> {
         for runtime in lab.runtimes.clone() {
             let input = std::rc::Rc::clone(&input);
             let cells = vec![input.name.clone(), runtime.title()];
-            cases.push(Case::new(cells, move |lab| input.try_on(lab, &runtime).into()));
+            cases.push(Case::new(cells, move |lab| input.try_on(lab, &runtime)));
         }
     }
     cases

@@ -22,14 +22,34 @@ pub(crate) const DECLARED: u32 = 5000;
 /// The group that only the image gives. No container is entitled to it.
 pub(crate) const IMAGE: u32 = 50000;
 
-/// A file capability of version 2, cap_setgid=ep: capabilities(7), `struct vfs_cap_data`.
-const CAP_SETGID_EP: [u8; 20] = [1, 0, 0, 2, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// CAP_SETGID's bit: capabilities(7), linux/capability.h.
+const SETGID: u32 = 6;
+
+/// One capability below 32 as a file capability of version 2, permitted and effective: capabilities(7), `struct
+/// vfs_cap_data`, five little-endian words.
+fn file_capability(bit: u32) -> Vec<u8> {
+    const REVISION_2_EFFECTIVE: u32 = 0x0200_0001;
+    [REVISION_2_EFFECTIVE, 1 << bit, 0, 0, 0].into_iter().flat_map(u32::to_le_bytes).collect()
+}
 
 /// A bundle on disk. Its document is in memory until [`Bundle::write`].
-pub(crate) struct Bundle {
-    pub(crate) dir: PathBuf,
+pub struct Bundle {
+    /// Its folder; the root file system is `rootfs` in it.
+    pub dir: PathBuf,
     /// config.json.
-    pub(crate) spec: Value,
+    pub spec: Value,
+    /// The groups that the pod declares: an engine merges them with what the image says.
+    pub declared: Vec<u32>,
+    /// Whether the pod declares the primary group, or leaves it to the image's etc/passwd.
+    pub declares_primary: bool,
+    /// Whether the pod is privileged.
+    pub is_privileged: bool,
+    /// File capabilities of the image, by path inside.
+    pub file_capabilities: Vec<(String, Vec<u8>)>,
+    /// The pod's annotations.
+    pub annotations: Vec<(String, String)>,
+    /// The pod's volumes: where they are, and where the container sees them.
+    pub volumes: Vec<(PathBuf, String)>,
     probe: PathBuf,
 }
 
@@ -49,11 +69,25 @@ impl Bundle {
         fs::hard_link(busybox, rootfs.join("bin/busybox"))
             .context("link busybox into the root file system")?;
         symlink("busybox", rootfs.join("bin/sh")).context("link sh")?;
-        let bundle =
-            Self { dir: dir.to_owned(), spec: document::config(id, cgroup), probe: probe.to_owned() };
+        let bundle = Self {
+            dir: dir.to_owned(),
+            spec: document::config(id, cgroup),
+            declared: vec![DECLARED],
+            declares_primary: true,
+            is_privileged: false,
+            file_capabilities: Vec::new(),
+            annotations: Vec::new(),
+            volumes: Vec::new(),
+            probe: probe.to_owned(),
+        };
         bundle.file("etc/passwd", "root:x:0:0:root:/:/bin/sh\nalice:x:1000:1000::/:/bin/sh\n")?;
         bundle.file("etc/group", "root:x:0:\nalice:x:1000:\nstolen:x:50000:alice\n")?;
         Ok(bundle)
+    }
+
+    /// Lets the image put nobody anywhere.
+    pub(crate) fn harmless_groups(&self) -> Result<()> {
+        self.file("etc/group", "root:x:0:\nalice:x:1000:\n")
     }
 
     /// A file of the image, given by its path inside.
@@ -85,15 +119,39 @@ impl Bundle {
     }
 
     /// A copy of the probe with the file capability cap_setgid=ep.
-    pub(crate) fn probe_with_capability(&self, inside: &str) -> Result<()> {
+    pub(crate) fn probe_with_capability(&mut self, inside: &str) -> Result<()> {
         self.probe_copy(inside, 0, 0, 0o755)?;
-        let path = self.inside(inside);
-        sys::set_attribute(&path, "security.capability", &CAP_SETGID_EP).context("set a file capability")
+        self.give_capability(inside, SETGID)
+    }
+
+    /// Copies of the probe and of busybox as `/probe-able` and `/busybox-able`, with a capability given by its bit.
+    pub(crate) fn able_programs(&mut self, bit: u32) -> Result<()> {
+        self.probe_copy("probe-able", 0, 0, 0o755)?;
+        fs::copy(self.inside("bin/busybox"), self.inside("busybox-able")).context("copy busybox")?;
+        own(&self.inside("busybox-able"), 0, 0, 0o755)?;
+        ["probe-able", "busybox-able"].into_iter().try_for_each(|program| self.give_capability(program, bit))
+    }
+
+    fn give_capability(&mut self, inside: &str, bit: u32) -> Result<()> {
+        let (path, value) = (self.inside(inside), file_capability(bit));
+        sys::set_attribute(&path, "security.capability", &value).context("set a file capability")?;
+        self.file_capabilities.push((inside.to_owned(), value));
+        Ok(())
     }
 
     /// The container's user, its primary group and the list that the engine has merged.
     pub(crate) fn user(&mut self, uid: u32, gid: u32, merged: &[u32]) {
         self.spec["process"]["user"] = json!({"uid": uid, "gid": gid, "additionalGids": merged});
+    }
+
+    /// A privileged pod's: every capability that there is for us to give.
+    pub(crate) fn privileged(&mut self) -> Result<()> {
+        let held = caps::read(None, caps::CapSet::Effective).context("read our own capabilities")?;
+        let names: Vec<String> = held.iter().map(ToString::to_string).collect();
+        self.spec["process"]["capabilities"] =
+            json!({"bounding": names, "effective": names, "permitted": names});
+        self.is_privileged = true;
+        Ok(())
     }
 
     /// What the container runs.
@@ -103,6 +161,7 @@ impl Bundle {
 
     pub(crate) fn annotation(&mut self, key: &str, value: &str) {
         self.spec["annotations"][key] = json!(value);
+        self.annotations.push((key.to_owned(), value.to_owned()));
     }
 
     /// A bind mount, as a volume is.
@@ -112,6 +171,7 @@ impl Bundle {
         if let Some(mounts) = self.spec["mounts"].as_array_mut() {
             mounts.push(mount);
         }
+        self.volumes.push((source.to_owned(), destination.to_owned()));
     }
 
     /// Puts the document on disk.

@@ -4,10 +4,11 @@
 use anyhow::Result;
 
 use crate::runtime::Kind;
-use crate::trial::{Seen, Trial};
+use crate::trial::{Road, Seen, Trial};
 
 use super::{Closed, Door, Hole, Row};
 
+const NO_LABEL: &str = "containerd makes no annotation of an image's label";
 const KEEP: &str = "run.oci.keep_original_groups";
 
 pub(super) fn doors() -> Vec<Door> {
@@ -16,9 +17,11 @@ pub(super) fn doors() -> Vec<Door> {
             number: 13,
             rows: vec![
                 Row::new("a container that calls itself a sandbox", |trial| spoofed(trial, "none")),
-                Row::new("the same behind CRI-O", |trial| spoofed(trial, "cri-o")),
+                Row::new("the same behind CRI-O", |trial| spoofed(trial, "cri-o"))
+                    .not_through_an_engine("this engine is containerd"),
                 Row::new("a namespace in another engine's key", |trial| namespace(trial, "cri-o")),
-                Row::new("a namespace where no engine gives one", |trial| namespace(trial, "none")),
+                Row::new("a namespace where no engine gives one", |trial| namespace(trial, "none"))
+                    .not_through_an_engine("this engine gives one"),
             ],
         },
         Door {
@@ -33,9 +36,11 @@ pub(super) fn doors() -> Vec<Door> {
             number: 24,
             rows: vec![
                 Row::new("an image's label asks for 50000", |trial| label(trial, "narrow"))
-                    .closed(Closed::refused(&["50000"])),
+                    .closed(Closed::refused(&["50000"]))
+                    .not_through_an_engine(NO_LABEL),
                 Row::new("the same where annotations are trusted", |trial| label(trial, "trusted"))
-                    .closed(Closed::refused(&["trusted"])),
+                    .closed(Closed::refused(&["trusted"]))
+                    .not_through_an_engine(NO_LABEL),
             ],
         },
     ]
@@ -44,7 +49,7 @@ pub(super) fn doors() -> Vec<Door> {
 /// The keys by which containerd and CRI-O mark a sandbox. Behind CRI-O only containerd's is spoofed: CRI-O sets
 /// its own.
 fn spoofed(trial: &Trial, engine: &str) -> Result<Seen> {
-    trial.configure(&format!("engine = \"{engine}\""), "")?;
+    configure_engine(trial, engine, "")?;
     let mut bundle = trial.bundle()?;
     bundle.annotation("io.kubernetes.cri.container-type", "sandbox");
     if engine == "none" {
@@ -53,12 +58,24 @@ fn spoofed(trial: &Trial, engine: &str) -> Result<Seen> {
     trial.enter(&bundle)
 }
 
-/// A namespace that may keep 50000, in containerd's key, which nobody guards behind another engine.
+/// A real engine between has its own name in the configuration already.
+fn configure_engine(trial: &Trial, engine: &str, tables: &str) -> Result<()> {
+    match trial.road {
+        Road::Direct => trial.configure(&format!("engine = \"{engine}\""), tables),
+        Road::Engine(_) => trial.configure("", tables),
+    }
+}
+
+/// A namespace that may keep 50000, in containerd's key, which nobody guards behind another engine; behind containerd
+/// also in the kubelet's, which CRI-O guards.
 fn namespace(trial: &Trial, engine: &str) -> Result<Seen> {
     let table = "[[namespace]]\nmatch = [\"storage\"]\nallow = [\"50000\"]\nkeep = true\n";
-    trial.configure(&format!("engine = \"{engine}\""), table)?;
+    configure_engine(trial, engine, table)?;
     let mut bundle = trial.bundle()?;
     bundle.annotation("io.kubernetes.cri.sandbox-namespace", "storage");
+    if matches!(trial.road, Road::Engine(_)) {
+        bundle.annotation("io.kubernetes.pod.namespace", "storage");
+    }
     trial.enter(&bundle)
 }
 
@@ -67,6 +84,7 @@ fn keep_original(trial: &Trial) -> Result<Seen> {
     trial.caller_in("0,50000");
     let mut bundle = trial.bundle()?;
     bundle.user(1000, 1000, &[1000, 5000]);
+    bundle.harmless_groups()?;
     bundle.annotation(KEEP, "1");
     trial.enter(&bundle)
 }

@@ -3,11 +3,11 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::runtime::Kind;
-use crate::trial::{Entry, Road, Seen, Trial};
+use crate::trial::{Entry, Front, Seen, Trial};
 
 use super::{Closed, Door, Hole, Row};
 
@@ -15,21 +15,28 @@ const DOCUMENT: [Entry; 2] = [Entry::Exec, Entry::ExecDetached];
 const WORDS: [Entry; 1] = [Entry::ExecWords];
 /// CAP_SETGID in the kernel's mask.
 const SETGID: u64 = 1 << 6;
+const NO_USER: &str = "the CRI's exec names no user";
+const NO_WORDS: &str = "containerd's shim always hands over a process document";
 const CEILING: &str = "[[namespace]]\nallow = [\"1000\", \"5000\"]\nceiling = true\n";
 
 pub(super) fn doors() -> Vec<Door> {
     vec![
         Door { number: 2, rows: engines_list() },
-        Door { number: 3, rows: without_document() },
+        Door {
+            number: 3,
+            rows: without_document().into_iter().map(|row| row.not_through_an_engine(NO_WORDS)).collect(),
+        },
         Door {
             number: 25,
             rows: vec![
                 Row::new("exec -u 1001:50000", |trial| flags(trial, &["-u", "1001:50000"]))
                     .entries(&WORDS)
-                    .closed(Closed::refused(&["-u"])),
+                    .closed(Closed::refused(&["-u"]))
+                    .not_through_an_engine(NO_USER),
                 Row::new("the document's gid is the image's, under a ceiling", other_gid)
                     .entries(&DOCUMENT)
-                    .closed(Closed::refused(&["50000"])),
+                    .closed(Closed::refused(&["50000"]))
+                    .not_through_an_engine(NO_USER),
             ],
         },
     ]
@@ -49,7 +56,8 @@ fn engines_list() -> Vec<Row> {
             })
             .closed(Closed::Fact("no_new_privs as in the container", |report| {
                 report["no_new_privs"] == json!(true)
-            })),
+            }))
+            .not_through_an_engine("containerd takes no_new_privs from the pod, for exec as for create"),
         Row::new("config.json is widened after create", |trial| after_create(trial, widen))
             .entries(&DOCUMENT),
         Row::new("the node's configuration is widened after create", |trial| {
@@ -117,22 +125,24 @@ fn launch_then(trial: &Trial, bundle: Bundle, happening: fn(&Trial, &Bundle) -> 
     trial.exec(&bundle.spec["process"])
 }
 
-fn widen(_: &Trial, bundle: &Bundle) -> Result<()> {
-    let mut spec = bundle.spec.clone();
+fn widen(trial: &Trial, bundle: &Bundle) -> Result<()> {
+    let path = trial.runtime_bundle(bundle).join("config.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let mut spec: Value = serde_json::from_str(&text).context("read config.json")?;
     spec["process"]["user"]["additionalGids"] = json!([1000, 5000, 50000]);
     spec["annotations"]["runc-strict/supplemental-groups"] = json!("5000");
-    bundle.write_text(&spec.to_string())
+    fs::write(&path, spec.to_string()).with_context(|| format!("write {}", path.display()))
 }
 
 fn forget(trial: &Trial, _: &Bundle) -> Result<()> {
-    if trial.road == Road::Bare {
+    if trial.front == Front::Bare {
         return Ok(());
     }
     fs::remove_file(trial.record()).with_context(|| format!("remove the record {}", trial.record().display()))
 }
 
 fn damage(trial: &Trial, _: &Bundle) -> Result<()> {
-    if trial.road == Road::Bare {
+    if trial.front == Front::Bare {
         return Ok(());
     }
     let record = trial.record();
@@ -142,7 +152,7 @@ fn damage(trial: &Trial, _: &Bundle) -> Result<()> {
 
 fn older(trial: &Trial) -> Result<Seen> {
     let bundle = trial.bundle()?;
-    if let Some(refused) = trial.behind_the_product().launch(&bundle)? {
+    if let Some(refused) = trial.launch_behind_the_product(&bundle)? {
         return Ok(Seen::Refused(refused));
     }
     trial.exec(&bundle.spec["process"])

@@ -6,6 +6,7 @@ use crate::trial::{Entry, Seen, Trial};
 
 use super::{Closed, Door, Row};
 
+const NO_RUN: &str = "containerd's shim never calls run";
 const ANNOTATION: &str = "runc-strict/supplemental-groups";
 
 pub(super) fn doors() -> Vec<Door> {
@@ -24,16 +25,22 @@ pub(super) fn doors() -> Vec<Door> {
                     .closed(Closed::refused(&["50000"])),
                 Row::new("the same, only the node's word counts", without_residual)
                     .entries(&create)
-                    .closed(Closed::groups(&[1000])),
+                    .closed(Closed::groups(&[1000]))
+                    .not_through_an_engine(
+                        "containerd knows what the pod declares, so the residual isn't asked",
+                    ),
             ],
         },
         Door {
             number: 16,
             rows: vec![
-                Row::new("run instead of create", merged).entries(&[Entry::Run, Entry::RunDetached]),
+                Row::new("run instead of create", merged)
+                    .entries(&[Entry::Run, Entry::RunDetached])
+                    .not_through_an_engine(NO_RUN),
                 Row::new("run, the pod lists 50000", |trial| annotated(trial, "50000"))
                     .entries(&[Entry::Run, Entry::RunDetached])
-                    .closed(Closed::refused(&["50000"])),
+                    .closed(Closed::refused(&["50000"]))
+                    .not_through_an_engine(NO_RUN),
             ],
         },
         Door { number: 22, rows: vec![Row::new("numbers that overflow, are negative or none", misread)] },

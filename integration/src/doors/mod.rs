@@ -5,8 +5,9 @@
 mod row;
 mod verdict;
 
-use crate::case::{Case, Outcome, Suite};
-use crate::lab::Lab;
+use crate::case::Suite;
+use crate::matrix::{self, LEFT};
+use crate::program::Bench;
 
 pub(crate) use row::{Door, Hole, Row};
 pub(crate) use verdict::{Closed, lists, refusal};
@@ -23,15 +24,22 @@ mod records;
 mod restore;
 mod words;
 
-/// `suites run doors`.
-pub(crate) const SUITE: Suite = Suite {
-    name: "doors",
-    about: "every way to a foreign group: open on the bare runtime, closed by runc-strict",
-    headings: &["door", "attack", "runtime", "entry", "bare", "runc-strict"],
-    cases,
+/// `run doors`: on the direct road, and through the engine that the bench has.
+pub const fn suite<B: Bench>() -> Suite<B> {
+    Suite {
+        name: "doors",
+        about: "every way to a foreign group: open on the bare runtime, closed by runc-strict",
+        headings: &HEADINGS,
+        cases: |bench| matrix::cases(bench, rows()),
+    }
+}
+
+const HEADINGS: [&str; 7] = {
+    let [door, attack, road, runtime, entry] = LEFT;
+    [door, attack, road, runtime, entry, "bare", "runc-strict"]
 };
 
-fn doors() -> Vec<Door> {
+fn rows() -> Vec<Row> {
     let mut doors: Vec<Door> = [
         image_groups::doors(),
         exec::doors(),
@@ -50,31 +58,7 @@ fn doors() -> Vec<Door> {
     .collect();
     doors.sort_by_key(|door| door.number);
     doors
-}
-
-fn cases(lab: &Lab) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for (kind, reason) in &lab.missing {
-        let reason = reason.clone();
-        let cells = vec!["all".to_owned(), String::new(), kind.name().to_owned(), String::new()];
-        cases.push(Case::new(cells, move |_| Outcome::Skipped(reason.clone())));
-    }
-    for door in doors() {
-        for row in door.rows {
-            let row = std::rc::Rc::new(row);
-            for runtime in lab.runtimes.clone() {
-                for entry in row.entries.clone() {
-                    let (row, runtime) = (row.clone(), runtime.clone());
-                    let cells = vec![
-                        format!("{:2}", door.number),
-                        row.name.clone(),
-                        runtime.title(),
-                        entry.name().to_owned(),
-                    ];
-                    cases.push(Case::new(cells, move |lab| row.try_on(lab, &runtime, entry).into()));
-                }
-            }
-        }
-    }
-    cases
+        .into_iter()
+        .flat_map(|Door { number, rows }| rows.into_iter().map(move |row| row.of(number)))
+        .collect()
 }

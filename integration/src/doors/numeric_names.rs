@@ -56,6 +56,7 @@ fn bundle(trial: &Trial, group: &str) -> Result<Bundle> {
     let mut bundle = trial.bundle()?;
     bundle.file("etc/group", group)?;
     bundle.user(1000, 1000, &[1000, 5000, 60000]);
+    bundle.declared = vec![5000, 60000];
     Ok(bundle)
 }
 
@@ -129,6 +130,6 @@ fn written_later(trial: &Trial) -> Result<Seen> {
     if let Some(refused) = trial.launch(&bundle)? {
         return Ok(Seen::Refused(refused));
     }
-    bundle.file("etc/group", RENAMED)?;
+    trial.write_inside(&bundle, "etc/group", RENAMED)?;
     trial.exec(&bundle.spec["process"])
 }

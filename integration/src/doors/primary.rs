@@ -33,7 +33,8 @@ pub(super) fn doors() -> Vec<Door> {
                         }
                         _ => None,
                     })
-                    .closed(Closed::Fact("the file stays denied", |report| report["ok"] == json!(false))),
+                    .closed(Closed::Fact("the file stays denied", |report| report["ok"] == json!(false)))
+                    .closed_by_the_engine("containerd lists the primary gid"),
             ],
         },
     ]
@@ -43,6 +44,8 @@ fn primary(trial: &Trial, gid: u32) -> Result<Seen> {
     trial.configure("", CEILING)?;
     let mut bundle = trial.bundle()?;
     bundle.user(1000, gid, &[gid, 5000]);
+    bundle.file("etc/passwd", &format!("root:x:0:0:root:/:/bin/sh\nalice:x:1000:{gid}::/:/bin/sh\n"))?;
+    bundle.declares_primary = false;
     trial.enter(&bundle)
 }
 

@@ -1,12 +1,13 @@
-//! One attack and what is expected of it on each road.
+//! One attack and what is expected of it, before the bare runtime and before the product.
 
 use anyhow::{Context, Result, bail};
 
 use crate::bundle::IMAGE;
 use crate::case::Outcome;
 use crate::lab::Lab;
+use crate::matrix::Attack;
 use crate::runtime::{Kind, Runtime};
-use crate::trial::{Entry, Road, Seen, Trial};
+use crate::trial::{Entry, Front, Road, Seen, Trial};
 
 use super::verdict::{Closed, lists};
 
@@ -50,19 +51,32 @@ impl Hole {
     }
 }
 
-type Attack = Box<dyn Fn(&Trial) -> Result<Seen>>;
+/// Whether an attack can be made through an engine at all.
+pub(crate) enum Reach {
+    /// As without one.
+    Same,
+    /// It can be tried, but who stands in these words closes the hole before us.
+    ClosedBy(&'static str),
+    /// There is nothing to try, and why.
+    Not(&'static str),
+}
+
+type Attempt = Box<dyn Fn(&Trial) -> Result<Seen>>;
 type Open = Box<dyn Fn(&Seen) -> Option<String>>;
 
 /// One attack.
 pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) entries: Vec<Entry>,
-    attack: Attack,
+    door: u8,
+    name: String,
+    entries: Vec<Entry>,
+    attack: Attempt,
     hole: Hole,
     open: Open,
     closed: Closed,
     elsewhere: Option<Closed>,
     by_name: Option<Closed>,
+    by_engine: Option<Closed>,
+    reach: Reach,
 }
 
 impl Row {
@@ -70,6 +84,7 @@ impl Row {
     /// and run, the hole is on every runtime, and closed means that exactly 1000 and 5000 are left.
     pub(crate) fn new(name: &str, attack: impl Fn(&Trial) -> Result<Seen> + 'static) -> Self {
         Self {
+            door: 0,
             name: name.to_owned(),
             entries: vec![Entry::Create, Entry::Run],
             attack: Box::new(attack),
@@ -78,6 +93,8 @@ impl Row {
             closed: Closed::Groups(vec![1000, 5000]),
             elsewhere: None,
             by_name: None,
+            by_engine: None,
+            reach: Reach::Same,
         }
     }
 
@@ -110,22 +127,43 @@ impl Row {
         self
     }
 
-    /// Both roads, one after the other.
-    pub(crate) fn try_on(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<Outcome> {
-        let bare = self.try_bare(lab, runtime, entry).context("bare")?;
-        if lab.product.is_none() {
-            return Ok(Outcome::Passed(vec![bare, "not tried: --bare-only".to_owned()]));
-        }
-        let product = self.try_product(lab, runtime, entry).context("through runc-strict")?;
-        Ok(Outcome::Passed(vec![bare, product]))
+    /// What the product does behind an engine, which says what the pod declares.
+    pub(crate) fn where_the_engine_tells(mut self, closed: Closed) -> Self {
+        self.by_engine = Some(closed);
+        self
     }
 
-    fn try_bare(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<String> {
-        let trial = Trial::new(lab, runtime, Road::Bare, entry)?;
+    /// An engine closes the hole before us: the bare runtime behind it must show that.
+    pub(crate) fn closed_by_the_engine(mut self, by: &'static str) -> Self {
+        self.reach = Reach::ClosedBy(by);
+        self
+    }
+
+    /// Through an engine there is nothing to try, and why.
+    pub(crate) fn not_through_an_engine(mut self, why: &'static str) -> Self {
+        self.reach = Reach::Not(why);
+        self
+    }
+
+    /// The row of this door.
+    pub(super) fn of(mut self, door: u8) -> Self {
+        self.door = door;
+        self
+    }
+
+    fn try_bare(&self, trial: Trial) -> Result<String> {
         let seen = (self.attack)(&trial)?;
-        let told = match ((self.open)(&seen), self.hole.is_on(runtime)) {
+        let closed_by = match (trial.road, &self.reach) {
+            (Road::Engine(_), Reach::ClosedBy(by)) => Some(*by),
+            _ => None,
+        };
+        let has_hole = closed_by.is_none() && self.hole.is_on(trial.runtime);
+        let told = match ((self.open)(&seen), has_hole) {
             (Some(gain), true) => format!("open: {gain}"),
-            (None, false) => format!("no hole: only {}", self.hole.owner()),
+            (None, false) => match closed_by {
+                Some(by) => format!("no hole: {by}"),
+                None => format!("no hole: only {}", self.hole.owner()),
+            },
             (Some(gain), false) => bail!("the hole should not exist here, but is open: {gain}"),
             (None, true) => match seen {
                 Seen::Report(report) => bail!("the hole should be open, but the probe reports {report}"),
@@ -136,20 +174,49 @@ impl Row {
         Ok(told)
     }
 
-    fn try_product(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<String> {
-        let trial = Trial::new(lab, runtime, Road::Product, entry)?;
+    fn try_product(&self, trial: Trial) -> Result<String> {
+        let runtime = trial.runtime;
         let seen = (self.attack)(&trial)?;
         if let Some(gain) = (self.open)(&seen) {
             bail!("open: {gain}");
         }
-        let expected = match (&self.by_name, &self.elsewhere) {
-            (Some(by_name), _) if runtime.looks_up_numeric_names() => by_name,
-            (_, Some(elsewhere)) if !self.hole.is_on(runtime) => elsewhere,
+        let expected = match (&self.by_name, &self.elsewhere, &self.by_engine) {
+            (Some(by_name), ..) if runtime.looks_up_numeric_names() => by_name,
+            (_, Some(elsewhere), _) if !self.hole.is_on(runtime) => elsewhere,
+            (.., Some(by_engine)) if matches!(trial.road, Road::Engine(_)) => by_engine,
             _ => &self.closed,
         };
         let told = expected.judge(&trial, &seen)?;
         trial.finish()?;
         Ok(told)
+    }
+}
+
+impl Attack for Row {
+    fn door(&self) -> u8 {
+        self.door
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn out_of_reach(&self) -> Option<&'static str> {
+        if let Reach::Not(why) = self.reach { Some(why) } else { None }
+    }
+
+    fn try_on(&self, lab: &Lab, road: Road, runtime: &Runtime, entry: Entry) -> Result<Outcome> {
+        let trial = |front| Trial::on(road, lab, runtime, front, entry);
+        let bare = trial(Front::Bare).and_then(|trial| self.try_bare(trial)).context("bare")?;
+        if lab.product.is_none() {
+            return Ok(Outcome::Passed(vec![bare, "not tried: --bare-only".to_owned()]));
+        }
+        let product = trial(Front::Product).and_then(|trial| self.try_product(trial));
+        Ok(Outcome::Passed(vec![bare, product.context("through runc-strict")?]))
     }
 }
 

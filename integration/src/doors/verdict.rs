@@ -5,7 +5,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::call::Answer;
-use crate::trial::{Seen, Trial};
+use crate::trial::{Road, Seen, Trial};
 
 type Fact = fn(&Value) -> bool;
 
@@ -57,6 +57,9 @@ impl Closed {
 /// A refusal as users and engines need it: exit 1, or 255 of exec; nothing on stdout; one line on stderr; the same
 /// line as the one JSON object in the `--log` file; no container; the bundle untouched.
 pub(crate) fn refusal(trial: &Trial, answer: &Answer, words: &[String]) -> Result<String> {
+    if matches!(trial.road, Road::Engine(_)) {
+        return refusal_by_an_engine(trial, answer, words);
+    }
     let is_exec = answer.line.split(' ').any(|word| word == "exec");
     let code = if is_exec { 255 } else { 1 };
     ensure!(answer.code == Some(code), "should be refused with exit {code}, but {answer}");
@@ -73,6 +76,23 @@ pub(crate) fn refusal(trial: &Trial, answer: &Answer, words: &[String]) -> Resul
     ensure!(is_exec || !trial.exists(), "the refused container exists");
     let changes = trial.changes()?;
     ensure!(changes.is_empty(), "a refusal changed the bundle: {changes}");
+    Ok("refused".to_owned())
+}
+
+/// The engine hands our sentence on to whoever asked it.
+fn refusal_by_an_engine(trial: &Trial, answer: &Answer, words: &[String]) -> Result<String> {
+    let error = answer.stderr();
+    ensure!(
+        error.contains("refused"),
+        "the refusal should be runc-strict's own, but the engine says {error}"
+    );
+    for word in words {
+        ensure!(error.contains(word), "the refusal should name \"{word}\", but the engine says {error}");
+    }
+    if !trial.entry.needs_a_container() {
+        ensure!(!trial.exists(), "the refused container exists");
+        ensure!(!trial.record().exists(), "the refused container has a record");
+    }
     Ok("refused".to_owned())
 }
 

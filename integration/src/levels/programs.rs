@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::bundle::Bundle;
 
-use super::row::{Expected, Row, all_sets, root_sets};
+use super::row::{Expected, NO_AMBIENT, Row, all_sets, root_sets};
 
 const GROUP: &str = "50000";
 
@@ -38,7 +38,8 @@ pub(super) fn rows() -> Vec<Row> {
             program(bundle, &["setgroups", GROUP], &[])?;
             bundle.spec["process"]["capabilities"] = all_sets(&["CAP_SETGID"]);
             Ok(())
-        }),
+        })
+        .not_through_an_engine(NO_AMBIENT),
         Row::new(9, "uid 0 calls setgroups", |bundle| root(bundle, &["setgroups", GROUP])).levels(
             Expected::Open,
             Expected::Shut,
@@ -66,6 +67,7 @@ fn program(bundle: &mut Bundle, words: &[&str], bounding: &[&str]) -> Result<()>
     let words: Vec<&str> = std::iter::once("/probe").chain(words.iter().copied()).collect();
     bundle.arguments(&words);
     bundle.user(1000, 1000, &[1000, 5000]);
+    bundle.harmless_groups()?;
     bundle.spec["process"]["capabilities"] = json!({"bounding": bounding});
     Ok(())
 }
@@ -73,6 +75,7 @@ fn program(bundle: &mut Bundle, words: &[&str], bounding: &[&str]) -> Result<()>
 fn root(bundle: &mut Bundle, words: &[&str]) -> Result<()> {
     program(bundle, words, &[])?;
     bundle.user(0, 0, &[0]);
+    bundle.declared.clear();
     bundle.spec["process"]["capabilities"] = root_sets(&["CAP_SETGID", "CAP_SETUID", "CAP_NET_BIND_SERVICE"]);
     Ok(())
 }

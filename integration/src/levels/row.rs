@@ -7,8 +7,12 @@ use crate::bundle::Bundle;
 use crate::case::Outcome;
 use crate::doors::refusal;
 use crate::lab::Lab;
+use crate::matrix::Attack;
 use crate::runtime::Runtime;
-use crate::trial::{Entry, Road, Seen, Trial};
+use crate::trial::{Entry, Front, Road, Seen, Trial};
+
+/// Why a process that isn't root holds no capability from its first moment on behind an engine.
+pub(super) const NO_AMBIENT: &str = "the CRI of containerd 1.6 gives no ambient capability";
 
 /// What is expected at a level.
 #[derive(Clone)]
@@ -32,13 +36,14 @@ type Gained = Box<dyn Fn(&Value) -> bool>;
 
 /// One attack.
 pub(super) struct Row {
-    pub(super) door: u8,
-    pub(super) name: String,
-    pub(super) entries: Vec<Entry>,
+    door: u8,
+    name: String,
+    entries: Vec<Entry>,
     arrange: Arrange,
     gained: Gained,
     bare: Expected,
     levels: [Expected; 3],
+    out_of_reach: Option<&'static str>,
 }
 
 /// The levels as the configuration names them, from the lowest.
@@ -56,6 +61,7 @@ impl Row {
             gained: Box::new(|report| report["ok"] == Value::Bool(true)),
             bare: Expected::Open,
             levels: [Expected::Open, Expected::Shut, Expected::Shut],
+            out_of_reach: None,
         }
     }
 
@@ -81,20 +87,10 @@ impl Row {
         self
     }
 
-    /// The bare runtime first, then each level.
-    pub(super) fn try_on(&self, lab: &Lab, runtime: &Runtime, entry: Entry) -> Result<Outcome> {
-        let bare = Trial::new(lab, runtime, Road::Bare, entry)?;
-        let mut cells = vec![self.attempt(bare, &self.bare).context("bare")?];
-        for (level, expected) in LEVELS.into_iter().zip(&self.levels) {
-            if lab.product.is_none() {
-                cells.push("not tried: --bare-only".to_owned());
-                continue;
-            }
-            let trial = Trial::new(lab, runtime, Road::Product, entry)?;
-            trial.configure(&format!("level = \"{level}\""), "")?;
-            cells.push(self.attempt(trial, expected).with_context(|| format!("at level {level}"))?);
-        }
-        Ok(Outcome::Passed(cells))
+    /// Through an engine there is nothing to try, and why.
+    pub(super) fn not_through_an_engine(mut self, why: &'static str) -> Self {
+        self.out_of_reach = Some(why);
+        self
     }
 
     fn attempt(&self, trial: Trial, expected: &Expected) -> Result<String> {
@@ -117,6 +113,40 @@ impl Row {
         };
         trial.finish()?;
         Ok(told)
+    }
+}
+
+impl Attack for Row {
+    fn door(&self) -> u8 {
+        self.door
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn out_of_reach(&self) -> Option<&'static str> {
+        self.out_of_reach
+    }
+
+    /// The bare runtime first, then each level.
+    fn try_on(&self, lab: &Lab, road: Road, runtime: &Runtime, entry: Entry) -> Result<Outcome> {
+        let bare = Trial::on(road, lab, runtime, Front::Bare, entry)?;
+        let mut cells = vec![self.attempt(bare, &self.bare).context("bare")?];
+        for (level, expected) in LEVELS.into_iter().zip(&self.levels) {
+            if lab.product.is_none() {
+                cells.push("not tried: --bare-only".to_owned());
+                continue;
+            }
+            let trial = Trial::on(road, lab, runtime, Front::Product, entry)?;
+            trial.configure(&format!("level = \"{level}\""), "")?;
+            cells.push(self.attempt(trial, expected).with_context(|| format!("at level {level}"))?);
+        }
+        Ok(Outcome::Passed(cells))
     }
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::call::{Answer, Call, LIMIT};
+use crate::engine::{Engine, Made, Way};
 use crate::sys;
 
-use super::Trial;
+use super::{Road, Trial};
 
 /// The command by which the probe gets into the container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub(crate) enum Entry {
     ExecWords,
     /// restore; only the door of that name makes the call.
     Restore,
+    /// exec by the engine, as the kubelet's probes do it.
+    ExecSync,
+    /// exec by the engine, as somebody's shell does it.
+    ExecStream,
 }
 
 impl Entry {
@@ -41,11 +46,28 @@ impl Entry {
             Entry::ExecDetached => "exec --process --detach",
             Entry::ExecWords => "exec",
             Entry::Restore => "restore",
+            Entry::ExecSync => "ExecSync",
+            Entry::ExecStream => "streaming exec",
         }
     }
 
-    fn needs_a_container(self) -> bool {
-        matches!(self, Entry::Exec | Entry::ExecDetached | Entry::ExecWords)
+    /// Whether it enters a container that runs already.
+    pub(crate) fn needs_a_container(self) -> bool {
+        use Entry::{Exec, ExecDetached, ExecStream, ExecSync, ExecWords};
+        matches!(self, Exec | ExecDetached | ExecWords | ExecSync | ExecStream)
+    }
+
+    /// What an engine makes of these entries, whatever words it sends to the runtime.
+    pub(crate) fn of_an_engine(entries: &[Entry]) -> Vec<Entry> {
+        let has = |wanted: &[Entry]| entries.iter().any(|entry| wanted.contains(entry));
+        let mut found = Vec::new();
+        if has(&[Entry::Create, Entry::Run, Entry::RunDetached]) {
+            found.push(Entry::Create);
+        }
+        if has(&[Entry::Exec, Entry::ExecDetached]) {
+            found.extend([Entry::ExecSync, Entry::ExecStream]);
+        }
+        found
     }
 }
 
@@ -88,6 +110,14 @@ impl<'a> Trial<'a> {
                 Some(refused) => Ok(refused),
                 None => self.exec_plainly(&bundle.spec["process"]),
             };
+        }
+        if let Road::Engine(engine) = self.road {
+            let words = words_of(&bundle.spec["process"]);
+            let id = match self.start_by(engine, bundle, &words)? {
+                Ok(id) => id,
+                Err(refused) => return Ok(refused),
+            };
+            return Answer::told("the container's log", &self.streams(), true, &engine.first_line(&id)?);
         }
         bundle.write()?;
         self.make(self.making_call().argument("--bundle").argument(&bundle.dir).argument(&self.id))
@@ -132,6 +162,9 @@ impl<'a> Trial<'a> {
 
     /// Starts a container that sleeps, for exec to enter. `Some` is the answer of a create that failed.
     pub(crate) fn launch(&self, bundle: &Bundle) -> Result<Option<Answer>> {
+        if let Road::Engine(engine) = self.road {
+            return Ok(self.start_by(engine, bundle, &["/probe", "pause"])?.err());
+        }
         let mut sleeping = bundle.spec.clone();
         sleeping["process"]["args"] = json!(["/probe", "pause"]);
         bundle.write_text(&sleeping.to_string())?;
@@ -157,11 +190,36 @@ impl<'a> Trial<'a> {
         Seen::of(self.exec_document(document)?)
     }
 
+    /// Lets an engine make and start a container; its id, or the engine's refusal.
+    fn start_by(
+        &self,
+        engine: &dyn Engine,
+        bundle: &Bundle,
+        words: &[&str],
+    ) -> Result<Result<String, Answer>> {
+        match engine.start(self.runtime, self.front, bundle, words)? {
+            Made::Container(id) => {
+                self.made.replace(Some(id.clone()));
+                Ok(Ok(id))
+            }
+            Made::Refused { id, error } => {
+                self.made.replace(Some(id));
+                Answer::told("the engine", &self.streams(), false, &error).map(Err)
+            }
+        }
+    }
+
     fn exec_plainly(&self, process: &Value) -> Result<Answer> {
+        if let Road::Engine(engine) = self.road {
+            let way = if self.entry == Entry::ExecStream { Way::Stream } else { Way::Probe };
+            let id = self.made.borrow().clone().context("exec before the engine has made a container")?;
+            return match engine.exec(&id, way, &words_of(process))? {
+                Ok(output) => Answer::told("exec by the engine", &self.streams(), true, &output),
+                Err(error) => Answer::told("exec by the engine", &self.streams(), false, &error),
+            };
+        }
         if self.entry == Entry::ExecWords {
-            let words = process["args"].as_array().cloned().unwrap_or_default();
-            let words = words.iter().filter_map(Value::as_str);
-            return self.attempt(self.call().arguments(["exec", &self.id]).arguments(words));
+            return self.attempt(self.call().arguments(["exec", &self.id]).arguments(words_of(process)));
         }
         self.exec_document(&process.to_string())
     }
@@ -191,4 +249,9 @@ impl<'a> Trial<'a> {
         ensure!(sys::await_end(pid, LIMIT).context("wait for the probe")?, "the probe did not end");
         Ok(())
     }
+}
+
+/// The words of a process document.
+fn words_of(process: &Value) -> Vec<&str> {
+    process["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use crate::bundle::{Bundle, Snapshot};
 use crate::call::{Answer, Call};
 use crate::cgroup;
+use crate::engine::Engine;
 use crate::lab::Lab;
 use crate::report::complain;
 use crate::room::{give_back_dev_null, records, unmount_below};
@@ -20,25 +21,37 @@ use crate::runtime::Runtime;
 
 pub(crate) use entry::{Entry, Seen};
 
-/// What an engine calls.
+/// What is called as the runtime.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Road {
+pub enum Front {
     /// The runtime itself.
     Bare,
     /// runc-strict, which is told by its configuration to become the runtime.
     Product,
 }
 
+/// Who calls the runtime.
+#[derive(Clone, Copy)]
+pub(crate) enum Road<'a> {
+    /// We do, with the words of our choice.
+    Direct,
+    /// An engine does, and we speak to the engine.
+    Engine(&'a dyn Engine),
+}
+
 /// One attempt.
 pub(crate) struct Trial<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) runtime: &'a Runtime,
-    pub(crate) road: Road,
+    pub(crate) front: Front,
+    pub(crate) road: Road<'a>,
     pub(crate) entry: Entry,
     /// This attempt's own folder.
     pub(crate) dir: PathBuf,
-    /// The container's id.
+    /// The container's id, where we choose it.
     pub(crate) id: String,
+    /// The id that the engine chose.
+    made: RefCell<Option<String>>,
     program: PathBuf,
     /// Whether the container and the folder go away with this value.
     owner: bool,
@@ -51,18 +64,43 @@ impl<'a> Trial<'a> {
     /// Makes the folder and the product's configuration.
     ///
     /// # Errors
-    /// When the folder can't be made, or the road needs a product and there is none.
-    pub(crate) fn new(lab: &'a Lab, runtime: &'a Runtime, road: Road, entry: Entry) -> Result<Self> {
+    /// When the folder can't be made, or there is no product and one is needed.
+    pub(crate) fn new(lab: &'a Lab, runtime: &'a Runtime, front: Front, entry: Entry) -> Result<Self> {
+        Self::on(Road::Direct, lab, runtime, front, entry)
+    }
+
+    /// The same on any road.
+    pub(crate) fn on(
+        road: Road<'a>,
+        lab: &'a Lab,
+        runtime: &'a Runtime,
+        front: Front,
+        entry: Entry,
+    ) -> Result<Self> {
         let id = lab.next_name();
         let dir = lab.room.dir.join("trials").join(&id);
         lab.room.make_folder(&dir)?;
-        let program = match road {
-            Road::Bare => runtime.path.clone(),
-            Road::Product => lab.product.clone().context("no product is under trial")?,
+        let program = match front {
+            Front::Bare => runtime.path.clone(),
+            Front::Product => lab.product.clone().context("no product is under trial")?,
         };
         let (caller_groups, calls, before) = (Cell::default(), Rc::default(), RefCell::default());
-        let trial =
-            Self { lab, runtime, road, entry, dir, id, program, owner: true, caller_groups, calls, before };
+        let made = RefCell::default();
+        let trial = Self {
+            lab,
+            runtime,
+            front,
+            road,
+            entry,
+            dir,
+            id,
+            made,
+            program,
+            owner: true,
+            caller_groups,
+            calls,
+            before,
+        };
         trial.configure("", "")?;
         Ok(trial)
     }
@@ -72,15 +110,30 @@ impl<'a> Trial<'a> {
         Self {
             lab: self.lab,
             runtime: self.runtime,
-            road: Road::Bare,
+            front: Front::Bare,
+            road: Road::Direct,
             entry: self.entry,
             dir: self.dir.clone(),
             id: self.id.clone(),
+            made: RefCell::default(),
             program: self.runtime.path.clone(),
             owner: false,
             caller_groups: self.caller_groups.clone(),
             calls: Rc::clone(&self.calls),
             before: RefCell::default(),
+        }
+    }
+
+    /// Starts a sleeping container before the product is installed, so to speak: it comes between afterwards.
+    pub(crate) fn launch_behind_the_product(&self, bundle: &Bundle) -> Result<Option<Answer>> {
+        match self.road {
+            Road::Direct => self.behind_the_product().launch(bundle),
+            Road::Engine(engine) => {
+                engine.bypass(self.runtime, true)?;
+                let launched = self.launch(bundle);
+                engine.bypass(self.runtime, false)?;
+                launched
+            }
         }
     }
 
@@ -91,11 +144,18 @@ impl<'a> Trial<'a> {
 
     /// Writes the product's configuration: `keys` go before the first table, `tables` after the last.
     pub(crate) fn configure(&self, keys: &str, tables: &str) -> Result<()> {
+        let own = || (self.dir.join("config.toml"), String::new(), String::new());
+        let (path, engine_keys, engine_tables) = match self.road {
+            Road::Engine(engine) => engine.configuration(self.runtime)?,
+            Road::Direct => own(),
+        };
         let runtime = self.runtime.path.display();
-        let audit = self.dir.join("audit.log");
-        let text =
-            format!("runtime = \"{runtime}\"\n{keys}\n[audit]\npath = \"{}\"\n{tables}\n", audit.display());
-        fs::write(self.dir.join("config.toml"), text).context("write the product's configuration")
+        let audit = self.lab.room.dir.join("trials").join(&self.id).join("audit.log");
+        let text = format!(
+            "runtime = \"{runtime}\"\n{engine_keys}{keys}\n[audit]\npath = \"{}\"\n{engine_tables}{tables}\n",
+            audit.display()
+        );
+        fs::write(path, text).context("write the product's configuration")
     }
 
     /// The standard image of the attack: alice declared 5000, the image says 50000.
@@ -113,10 +173,15 @@ impl<'a> Trial<'a> {
         self.lab.room.root(self.runtime.kind)
     }
 
+    /// Where the streams of the next call go.
+    fn streams(&self) -> PathBuf {
+        let number = self.calls.replace(self.calls.get() + 1);
+        self.dir.join(format!("call-{number}"))
+    }
+
     /// A call without any argument yet.
     pub(crate) fn empty_call(&self) -> Call<'a> {
-        let number = self.calls.replace(self.calls.get() + 1);
-        let call = Call::new(&self.lab.room, &self.program, &self.dir.join(format!("call-{number}")))
+        let call = Call::new(&self.lab.room, &self.program, &self.streams())
             .environment("RUNC_STRICT_CONFIG", self.dir.join("config.toml"))
             .cwd(&self.dir);
         match self.caller_groups.get() {
@@ -162,25 +227,65 @@ impl<'a> Trial<'a> {
 
     /// Whether the runtime knows the container.
     pub(crate) fn exists(&self) -> bool {
-        self.root().join(&self.id).exists()
+        self.container_id().is_some_and(|id| self.runtime_root().join(id).exists())
     }
 
     /// Where the product keeps this container's record.
     pub(crate) fn record(&self) -> PathBuf {
-        records(&self.root()).join(&self.id)
+        records(&self.runtime_root()).join(self.container_id().unwrap_or_default())
+    }
+
+    /// The id under which the runtime knows the container; none before an engine has chosen one.
+    fn container_id(&self) -> Option<String> {
+        match self.road {
+            Road::Direct => Some(self.id.clone()),
+            Road::Engine(_) => self.made.borrow().clone(),
+        }
+    }
+
+    fn runtime_root(&self) -> PathBuf {
+        match self.road {
+            Road::Direct => self.root(),
+            Road::Engine(engine) => engine.runtime_root(),
+        }
+    }
+
+    /// The bundle from which the runtime made the container.
+    pub(crate) fn runtime_bundle(&self, bundle: &Bundle) -> PathBuf {
+        match self.road {
+            Road::Direct => bundle.dir.clone(),
+            Road::Engine(engine) => engine.bundle(&self.container_id().unwrap_or_default()),
+        }
+    }
+
+    /// Writes a file of the container that was made, as the container itself could.
+    pub(crate) fn write_inside(&self, bundle: &Bundle, path: &str, text: &str) -> Result<()> {
+        let path = self.runtime_bundle(bundle).join("rootfs").join(path);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
     }
 
     /// Deletes the container by the same road, and sees that neither it nor its record is left.
     pub(crate) fn delete(&self) -> Result<()> {
-        self.call().arguments(["delete", "--force", &self.id]).run(b"")?.require_success()?;
-        ensure!(!self.exists(), "delete --force left the container {}", self.id);
+        match self.road {
+            Road::Direct => {
+                self.call().arguments(["delete", "--force", &self.id]).run(b"")?.require_success()?;
+            }
+            Road::Engine(engine) => engine.remove(&self.container_id().unwrap_or_default())?,
+        }
+        let id = self.container_id().unwrap_or_default();
+        ensure!(!self.exists(), "the container {id} was deleted and is left");
         ensure!(!self.record().exists(), "delete left the record {}", self.record().display());
+        self.made.replace(None);
         Ok(())
     }
 
     /// Ends an attempt that went well: what is left of it must go away by the same road.
     pub(crate) fn finish(self) -> Result<()> {
-        if self.exists() { self.delete() } else { Ok(()) }
+        let left = match self.road {
+            Road::Direct => self.exists(),
+            Road::Engine(_) => self.made.borrow().is_some(),
+        };
+        if left { self.delete() } else { Ok(()) }
     }
 }
 
@@ -190,11 +295,23 @@ impl Drop for Trial<'_> {
         if !self.owner {
             return;
         }
-        if self.exists() {
-            let bare = self.behind_the_product();
-            let _ = bare.call().arguments(["delete", "--force", &self.id]).run(b"");
+        match self.road {
+            Road::Direct => {
+                if self.exists() {
+                    let bare = self.behind_the_product();
+                    let _ = bare.call().arguments(["delete", "--force", &self.id]).run(b"");
+                }
+                let _ = fs::remove_file(self.record());
+            }
+            Road::Engine(engine) => {
+                let _ = engine.bypass(self.runtime, false);
+                if let Some(id) = self.made.take()
+                    && let Err(error) = engine.remove(&id)
+                {
+                    complain(&format!("container {id} could not be removed: {error:#}"));
+                }
+            }
         }
-        let _ = fs::remove_file(self.record());
         give_back_dev_null();
         unmount_below(&self.dir);
         if let Err(error) = fs::remove_dir_all(&self.dir) {

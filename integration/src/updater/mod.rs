@@ -18,7 +18,7 @@ use crate::runtime::{Kind, Runtime};
 use pod::{Limits, MIB, Pod};
 
 /// `suites run updater`.
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Lab> = Suite {
     name: "updater",
     about: "running containers are resized in place, or left as they were",
     headings: &["what", "runtime", "result"],
@@ -49,7 +49,7 @@ const TRIED: &[(&str, Trying)] = &[
     ("a cgroup mount that is read-only is told, and nothing changes", read_only),
 ];
 
-fn cases(lab: &Lab) -> Vec<Case> {
+fn cases(lab: &Lab) -> Vec<Case<Lab>> {
     let mut cases = Vec::new();
     for (kind, reason) in &lab.missing {
         let reason = reason.clone();
@@ -60,7 +60,7 @@ fn cases(lab: &Lab) -> Vec<Case> {
     for (name, attempt) in TRIED {
         for runtime in lab.runtimes.clone().into_iter().map(Rc::new) {
             let cells = vec![(*name).to_owned(), runtime.title()];
-            cases.push(Case::new(cells, move |lab| match lab.product {
+            cases.push(Case::new(cells, move |lab: &Lab| match lab.product {
                 None => Outcome::Skipped("needs the product, and --bare-only was given".to_owned()),
                 Some(_) if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() => Outcome::Skipped(
                     "these cases read the files of cgroup v1, and this machine has v2".to_owned(),

@@ -14,7 +14,7 @@ use crate::cgroup;
 use crate::lab::Lab;
 use crate::runtime::Runtime;
 use crate::sys;
-use crate::trial::{Entry, Road, Trial};
+use crate::trial::{Entry, Front, Trial};
 
 use super::PATIENCE;
 
@@ -46,7 +46,7 @@ impl<'a> Pod<'a> {
         );
         let mut pod = Pod { uid, lab, trials: Vec::new() };
         for _ in 0..containers {
-            let trial = Trial::new(lab, runtime, Road::Product, Entry::Exec)?;
+            let trial = Trial::new(lab, runtime, Front::Product, Entry::Exec)?;
             let mut bundle = trial.bundle()?;
             bundle.spec["linux"]["cgroupsPath"] = json!(format!("{}/{}", pod.path(), trial.id));
             bundle.spec["linux"]["resources"] = json!({

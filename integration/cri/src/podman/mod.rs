@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use runc_strict_integration::case::{Case, Outcome, Suite};
+use runc_strict_integration::cgroup;
+use runc_strict_integration::room::give_back_dev_null;
+use runc_strict_integration::runtime::Kind;
 
-use crate::bench::{Bench, Kind, find, output, version};
-use crate::case::{Case, Outcome, Suite};
+use crate::bench::{Bench, find, output, version};
 use crate::image;
 use crate::pod::{WHO, Who};
-use crate::room::{Room, give_back_dev_null};
 
 const GROUPS: &str = "runc-strict/supplemental-groups";
 
-pub(crate) const SUITE: Suite = Suite {
+pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "podman",
     about: "podman run, exec and kube play: who their processes are",
     headings: &["command", "runtime", "bare", "runc-strict"],
@@ -34,7 +36,7 @@ enum Expected {
 
 use Expected::{Groups, Refused};
 
-fn cases(bench: &Bench) -> Vec<Case> {
+fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     const MERGED: &[u32] = &[1000, 3000, 50000, 60000];
     // podman exec leaves the primary gid out of its list, which the law of parity puts right too.
     const EXEC: &[u32] = &[3000, 50000, 60000];
@@ -56,31 +58,31 @@ fn cases(bench: &Bench) -> Vec<Case> {
             ("run --privileged", &["--privileged"], MERGED, Groups(&[1000])),
         ];
         let runs = runs.map(|(name, flags, bare, expected)| {
-            Case::new(&[name, kind.name()], move |bench| {
+            Case::new([name, kind.name()], move |bench| {
                 both(bare, expected, |road| run(bench, kind, road, flags))
             })
         });
         let others = [
-            Case::new(&["exec", kind.name()], move |bench| {
+            Case::new(["exec", kind.name()], move |bench| {
                 both(EXEC, Groups(&[1000]), |road| exec(bench, kind, road, &[]))
             }),
-            Case::new(&["exec --user carol", kind.name()], move |bench| {
+            Case::new(["exec --user carol", kind.name()], move |bench| {
                 both(&[50000], Groups(&[1000, 1002]), |road| exec(bench, kind, road, &["--user", "carol"]))
             }),
-            Case::new(&["kube play, annotation narrows to none", kind.name()], move |bench| {
+            Case::new(["kube play, annotation narrows to none", kind.name()], move |bench| {
                 both(EXEC, Groups(&[1000]), |road| kube_play(bench, kind, road))
             }),
-            Case::new(&["run, rootless", kind.name()], move |bench| {
+            Case::new(["run, rootless", kind.name()], move |bench| {
                 // One user and one group are mapped, so nothing can be gained; it has to go on working.
                 both(&[], Groups(&[]), |road| rootless::run(bench, kind, road, "--clear-groups", &[]))
             }),
-            Case::new(&["run, rootless, the caller in a group of its own", kind.name()], move |bench| {
+            Case::new(["run, rootless, the caller in a group of its own", kind.name()], move |bench| {
                 // Without setgroups(2) no runtime can take it away: it is the caller's, not the image's.
                 both(&[65534], Groups(&[65534]), |road| {
                     rootless::run(bench, kind, road, "--groups=50000", &[])
                 })
             }),
-            Case::new(&["run, rootless, --group-add keep-groups", kind.name()], move |bench| {
+            Case::new(["run, rootless, --group-add keep-groups", kind.name()], move |bench| {
                 rootless::keep_groups(bench, kind)
             }),
         ];
@@ -114,12 +116,16 @@ impl Podman {
         let dir = bench.room.dir.join("podman");
         let conf = dir.join("containers.conf");
         if !dir.is_dir() {
-            crate::report::say(&format!("note: podman is {}, {}", program.display(), version(&program)));
+            runc_strict_integration::report::say(&format!(
+                "note: podman is {}, {}",
+                program.display(),
+                version(&program)
+            ));
             fs::create_dir(&dir).context("make podman's folder")?;
         }
         let config = dir.join(format!("{}.toml", kind.name()));
         let log = bench.room.dir.join("audit.log");
-        let real = find(kind.name())?;
+        let real = bench.real(kind)?.to_owned();
         fs::write(
             &config,
             format!(
@@ -160,7 +166,7 @@ impl Podman {
     fn run(&self) -> Command {
         let mut command = self.command();
         command.args(["run", "--network=host", "--user=alice", "--pull=never"]);
-        command.arg(format!("--cgroup-parent={}/podman", Room::cgroup_parent()));
+        command.arg(format!("--cgroup-parent={}/podman", cgroup::parent()));
         command
     }
 }
@@ -172,7 +178,7 @@ impl Drop for Podman {
             ["rm", "--all", "--force", "--time=0", "--volumes"],
         ] {
             if let Err(why) = output(self.command().args(words)) {
-                crate::report::complain(&format!("podman left something: {why:#}"));
+                runc_strict_integration::report::complain(&format!("podman left something: {why:#}"));
             }
         }
         give_back_dev_null();

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use runc_strict_integration::case::Outcome;
+use runc_strict_integration::room::{end_process, give_back_dev_null};
+use runc_strict_integration::runtime::Kind;
 
 use super::{Refused, both};
-use crate::bench::{Bench, Kind, find, output};
-use crate::case::Outcome;
+use crate::bench::{Bench, find, output};
 use crate::image;
 use crate::pod::{WHO, Who};
-use crate::room::{end_process, give_back_dev_null};
 
 /// As the user nobody, who owns no subordinate ids: one user and one group are mapped.
 pub(super) fn run(bench: &Bench, kind: Kind, road: &str, caller: &str, flags: &[&str]) -> Result<Who> {
@@ -53,7 +54,7 @@ impl Rootless {
             fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
             chown(&path, Some(Self::NOBODY), Some(Self::NOBODY)).context("give it to nobody")?;
         }
-        let real = find(kind.name())?;
+        let real = bench.real(kind)?.to_owned();
         fs::copy(&bench.product, &product).context("copy the product")?;
         let write = |name: &str, text: String, mode: u32| -> Result<PathBuf> {
             let path = home.dir.join(name);
