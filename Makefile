@@ -7,10 +7,11 @@ PROGRAM = target/$(TARGET)/release/runc-strict
 # The suites are built for a short build and not for speed.
 SUITES = target/$(TARGET)/suites
 VM = integration/vm
+MATRIX_NEEDS = runc=runc crun=crun busybox=busybox-static containerd=containerd protoc=protobuf-compiler
 CARRIED = --in $(PROGRAM) --in $(SUITES)/suites --in $(SUITES)/probe
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: need-build ## build the static program
 	$(STATIC) --release -p runc-strict
@@ -48,9 +49,16 @@ vm-test: need-build ## run the suites in a machine with systemd and pure cgroup 
 	@$(VM)/run --limit 1800 $(CARRIED) --in integration/wrapper-suites -- ./wrapper-suites . ./runc-strict
 
 matrix: need-build ## write docs/attack-matrix.md anew
+	@integration/need $(MATRIX_NEEDS)
 	$(STATIC) --release -p runc-strict
-	$(STATIC) --profile suites -p runc-strict-integration
-	@$(SUITES)/suites run doors levels --product $(PROGRAM) --table docs/attack-matrix.md
+	$(STATIC) --profile suites -p runc-strict-integration -p runc-strict-cri
+	@$(SUITES)/cri-suites run doors levels --product $(PROGRAM) --table docs/attack-matrix.md
+
+matrix-youki: need-build ## write docs/attack-matrix-youki.md anew, on a youki built from its crate
+	@integration/need $(MATRIX_NEEDS)
+	$(STATIC) --release -p runc-strict
+	$(STATIC) --profile suites -p runc-strict-integration -p runc-strict-cri
+	@integration/youki $(SUITES)/cri-suites $(PROGRAM) docs/attack-matrix-youki.md
 
 vm-shell: need-build ## open a console in that machine
 	@$(VM)/need
@@ -65,4 +73,4 @@ vm-selftest: ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix vm-shell vm-selftest lint bench need-build
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build

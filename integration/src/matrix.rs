@@ -40,7 +40,7 @@ pub(crate) fn cases<B: Bench>(bench: &B, attacks: Vec<impl Attack + 'static>) ->
         let attack = Rc::new(attack);
         for runtime in &lab.runtimes {
             for entry in attack.entries() {
-                cases.push(direct(&attack, runtime.clone(), *entry));
+                cases.push(direct(&attack, runtime.clone(), entry.on(runtime)));
             }
         }
         let Some(name) = engine else { continue };

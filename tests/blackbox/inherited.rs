@@ -104,6 +104,26 @@ fn closed_standard_descriptors_arrive_closed() {
     }
 }
 
+/// A changed document lies in a memfd that the runtime inherits. Under a number below 3 it would be what the process
+/// in the container reads from or writes to.
+#[test]
+fn the_document_of_an_exec_never_becomes_a_standard_descriptor() {
+    for closed in [&[0][..], &[1], &[2], &[0, 1, 2]] {
+        let bench = Bench::new();
+        let (root, process) = (bench.root(), bench.path("process.json"));
+        std::fs::write(&process, PROCESS).unwrap();
+        let bundle = bench.bundle("c", DOCUMENT);
+        bench.run(["--root", &root, "create", "--bundle", bundle.text(), "c"]).go().arrived();
+        let exec = bench.run(["--root", &root, "exec", "--process", process.to_str().unwrap(), "c"]);
+        let call = closed.iter().fold(exec, |run, n| run.close(*n)).go().call.unwrap();
+        let document = String::from_utf8(call.document.clone().unwrap()).unwrap();
+        assert!(document.contains("[1000,5000]"), "the document wasn't changed: {document}");
+        for number in closed {
+            assert!(!call.descriptors.contains_key(number), "{closed:?}: {:?}", call.descriptors);
+        }
+    }
+}
+
 #[test]
 fn further_descriptors_arrive_under_their_numbers() {
     let bench = Bench::new();

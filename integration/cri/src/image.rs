@@ -59,8 +59,8 @@ pub(crate) fn write_both(folder: &Path, busybox: &Path) -> Result<()> {
     archive(&folder.join("pause.tar"), PAUSE, layer.into_inner()?, &config)
 }
 
-/// What tells one root file system from another: file capabilities, names, kinds, modes, owners, and the content of small files. The large
-/// ones are the two programs, and a file of a size that no other has.
+/// What tells one root file system from another: file capabilities, names, kinds, modes, owners, and the content of small
+/// files. The large ones are the two programs, and a file of a size that no other has.
 pub(crate) fn key_of(root: &Path, capabilities: &[(String, Vec<u8>)]) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     capabilities.hash(&mut hasher);

@@ -28,7 +28,7 @@ pub(super) fn doors() -> Vec<Door> {
             number: 14,
             rows: vec![
                 Row::new("keep_original_groups, the caller in 50000", keep_original)
-                    .hole(Hole::Only(Kind::Crun), Closed::refused(&[KEEP]))
+                    .hole(Hole::On(&[Kind::Crun]), Closed::refused(&[KEEP]))
                     .closed(Closed::refused(&[KEEP])),
             ],
         },

@@ -76,8 +76,8 @@ fn without_document() -> Vec<Row> {
     vec![
         Row::new("the container's own list", |trial| trial.enter(&trial.bundle()?))
             .entries(&WORDS)
-            .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
-        // crun runs such a process as root, whoever the container's user is.
+            .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
+        // crun and youki run such a process as root, whoever the container's user is.
         Row::new("the container's own user", |trial| after_clean_create(trial, |_, _| Ok(())))
             .entries(&WORDS)
             .open(|seen| match seen {
@@ -86,21 +86,21 @@ fn without_document() -> Vec<Row> {
                 }
                 _ => None,
             })
-            .hole(Hole::Only(Kind::Crun), Closed::groups(&[1000, 5000])),
+            .hole(Hole::On(&[Kind::Crun, Kind::Youki]), Closed::groups(&[1000, 5000])),
         Row::new("exec -g 50000", |trial| flags(trial, &["-g", "50000"]))
             .entries(&WORDS)
-            .hole(Hole::Only(Kind::Runc), Closed::refused(&["-g"]))
+            .hole(Hole::On(&[Kind::Runc, Kind::Youki]), Closed::refused(&["-g"]))
             .closed(Closed::refused(&["-g"])),
-        Row::new("exec -c CAP_SETGID", |trial| flags(trial, &["-c", "CAP_SETGID"]))
+        Row::new("exec --cap CAP_SETGID", |trial| flags(trial, &["--cap", "CAP_SETGID"]))
             .entries(&WORDS)
             .open(holds_setgid)
-            .closed(Closed::refused(&["-c"])),
+            .closed(Closed::refused(&["--cap"])),
         Row::new("config.json is widened after create", |trial| after_clean_create(trial, widen))
             .entries(&WORDS)
-            .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+            .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
         Row::new("an annotation names another bundle", other_bundle)
             .entries(&WORDS)
-            .hole(Hole::Only(Kind::Runc), Closed::refused(&["bundle"]))
+            .hole(Hole::On(&[Kind::Runc]), Closed::refused(&["bundle"]))
             .closed(Closed::refused(&["bundle"])),
     ]
 }

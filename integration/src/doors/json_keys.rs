@@ -12,9 +12,9 @@ use super::{Closed, Door, Hole, Row};
 const CLEAN: &str = "\"additionalGids\":[1000,5000]";
 
 pub(super) fn doors() -> Vec<Door> {
-    let row = |name: &str, kind: Kind, text: &'static str| {
+    let row = |name: &str, kinds: &'static [Kind], text: &'static str| {
         Row::new(name, move |trial| twins(trial, text))
-            .hole(Hole::Only(kind), Closed::refused(&[]))
+            .hole(Hole::On(kinds), Closed::refused(&[]))
             .closed(Closed::refused(&[]))
     };
     let both = [Entry::Create, Entry::Run, Entry::Exec];
@@ -23,36 +23,36 @@ pub(super) fn doors() -> Vec<Door> {
         rows: [
             row(
                 "a key in capitals",
-                Kind::Runc,
+                &[Kind::Runc],
                 "\"additionalGids\":[1000,5000],\"ADDITIONALGIDS\":[1000,5000,50000]",
             )
             .entries(&both),
             row(
                 "a key twice, the last counts",
-                Kind::Runc,
+                &[Kind::Runc],
                 "\"additionalGids\":[1000,5000],\"additionalGids\":[1000,5000,50000]",
             )
             .entries(&both),
             row(
                 "a key twice, the first counts",
-                Kind::Crun,
+                &[Kind::Crun],
                 "\"additionalGids\":[1000,5000,50000],\"additionalGids\":[1000,5000]",
             )
             .entries(&both),
             row(
                 "a key with a long s",
-                Kind::Runc,
+                &[Kind::Runc],
                 "\"additionalGids\":[1000,5000],\"additionalGid\u{17f}\":[1000,5000,50000]",
             )
             .entries(&both),
             row(
                 "a key with an escape",
-                Kind::Runc,
+                &[Kind::Runc],
                 "\"additionalGids\":[1000,5000],\"additional\\u0047ids\":[1000,5000,50000]",
             )
             .entries(&both),
             Row::new("a second process in capitals", second_process)
-                .hole(Hole::Only(Kind::Runc), Closed::refused(&[]))
+                .hole(Hole::On(&[Kind::Runc]), Closed::refused(&[]))
                 .closed(Closed::refused(&[])),
         ]
         .map(|row| row.not_through_an_engine("containerd writes the document: whoever asks it names no key"))

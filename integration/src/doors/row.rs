@@ -22,8 +22,8 @@ pub(crate) struct Door {
 pub(crate) enum Hole {
     /// On every runtime.
     Everywhere,
-    /// Only one runtime has the feature or the flaw.
-    Only(Kind),
+    /// Only these runtimes have the feature or the flaw.
+    On(&'static [Kind]),
     /// runc before 1.3 looks gids up as names.
     NumericNames,
     /// Runtimes that were built to restore containers.
@@ -34,19 +34,19 @@ impl Hole {
     fn is_on(self, runtime: &Runtime) -> bool {
         match self {
             Hole::Everywhere => true,
-            Hole::Only(kind) => runtime.kind == kind,
+            Hole::On(kinds) => kinds.contains(&runtime.kind),
             Hole::NumericNames => runtime.looks_up_numeric_names(),
             Hole::WithCriu => runtime.restores,
         }
     }
 
     /// Who has the hole, for the table.
-    fn owner(self) -> &'static str {
+    fn owner(self) -> String {
         match self {
-            Hole::Everywhere => "every runtime",
-            Hole::Only(kind) => kind.name(),
-            Hole::NumericNames => "runc before 1.3",
-            Hole::WithCriu => "a runtime built with criu",
+            Hole::Everywhere => "every runtime".to_owned(),
+            Hole::On(kinds) => kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and "),
+            Hole::NumericNames => "runc before 1.3".to_owned(),
+            Hole::WithCriu => "a runtime built with criu".to_owned(),
         }
     }
 }

@@ -20,32 +20,32 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("an empty --bundle: the working folder", |trial| {
                 from_bundle(trial, |_| vec!["--bundle".into(), "".into()])
             })
-            .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+            .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("-b DIR", |trial| flags(trial, |bundle| vec!["-b".into(), path(bundle)])),
             Row::new("--bundle=DIR", |trial| flags(trial, |bundle| vec![joined("--bundle=", bundle)])),
             Row::new("-bundle DIR", |trial| flags(trial, |bundle| vec!["-bundle".into(), path(bundle)]))
-                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("-b=DIR", |trial| flags(trial, |bundle| vec![joined("-b=", bundle)]))
-                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("-bDIR", |trial| flags(trial, |bundle| vec![joined("-b", bundle)]))
-                .hole(Hole::Only(Kind::Crun), refused("-b"))
+                .hole(Hole::On(&[Kind::Crun]), refused("-b"))
                 .closed(refused("-b")),
             Row::new("--bund DIR", |trial| flags(trial, |bundle| vec!["--bund".into(), path(bundle)]))
-                .hole(Hole::Only(Kind::Crun), refused("--bund"))
+                .hole(Hole::On(&[Kind::Crun]), refused("--bund"))
                 .closed(refused("--bund")),
             Row::new("a second --bundle", second_bundle).closed(refused("--bundle")),
             Row::new("--config FILE", |trial| other_config(trial, "--config"))
-                .hole(Hole::Only(Kind::Crun), refused("--config"))
+                .hole(Hole::On(&[Kind::Crun]), refused("--config"))
                 .closed(refused("--config")),
             Row::new("-f FILE", |trial| other_config(trial, "-f"))
-                .hole(Hole::Only(Kind::Crun), refused("-f"))
+                .hole(Hole::On(&[Kind::Crun]), refused("-f"))
                 .closed(refused("-f")),
             Row::new("--bundle after the id", after_id)
-                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("-root DIR", |trial| global(trial, "-root"))
-                .hole(Hole::Only(Kind::Runc), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("--roo DIR", |trial| global(trial, "--roo"))
-                .hole(Hole::Only(Kind::Crun), refused("--roo"))
+                .hole(Hole::On(&[Kind::Crun]), refused("--roo"))
                 .closed(refused("--roo")),
         ]
         .map(|row| row.not_through_an_engine("containerd's shim writes the command line"))
@@ -63,8 +63,12 @@ fn joined(flag: &str, bundle: &Bundle) -> OsString {
     word
 }
 
-fn command(trial: &Trial) -> &'static str {
-    if trial.entry == Entry::Run { "run" } else { "create" }
+fn command(trial: &Trial) -> &'static [&'static str] {
+    match trial.entry {
+        Entry::Run => &["run"],
+        Entry::RunDetached => &["run", "--detach"],
+        _ => &["create"],
+    }
 }
 
 fn pid_file(trial: &Trial) -> OsString {
@@ -75,7 +79,7 @@ fn pid_file(trial: &Trial) -> OsString {
 fn flags(trial: &Trial, flags: impl Fn(&Bundle) -> Vec<OsString>) -> Result<Seen> {
     let bundle = trial.bundle()?;
     bundle.write()?;
-    let call = trial.call().argument(command(trial)).arguments(flags(&bundle));
+    let call = trial.call().arguments(command(trial)).arguments(flags(&bundle));
     trial.enter_by(call.argument("--pid-file").argument(pid_file(trial)).argument(&trial.id))
 }
 
@@ -83,14 +87,14 @@ fn flags(trial: &Trial, flags: impl Fn(&Bundle) -> Vec<OsString>) -> Result<Seen
 fn from_bundle(trial: &Trial, flags: impl Fn(&Bundle) -> Vec<OsString>) -> Result<Seen> {
     let bundle = trial.bundle()?;
     bundle.write()?;
-    let call = trial.call().cwd(&bundle.dir).argument(command(trial)).arguments(flags(&bundle));
+    let call = trial.call().cwd(&bundle.dir).arguments(command(trial)).arguments(flags(&bundle));
     trial.enter_by(call.argument("--pid-file").argument(pid_file(trial)).argument(&trial.id))
 }
 
 fn after_id(trial: &Trial) -> Result<Seen> {
     let bundle = trial.bundle()?;
     bundle.write()?;
-    let call = trial.call().argument(command(trial)).argument("--pid-file").argument(pid_file(trial));
+    let call = trial.call().arguments(command(trial)).argument("--pid-file").argument(pid_file(trial));
     trial.enter_by(call.argument(&trial.id).argument("--bundle").argument(&bundle.dir))
 }
 
@@ -109,7 +113,7 @@ fn other_config(trial: &Trial, flag: &str) -> Result<Seen> {
     std::fs::write(&other, bundle.spec.to_string()).context("write the other document")?;
     bundle.user(1000, 1000, &[1000, 5000]);
     bundle.write()?;
-    let call = trial.call().argument(command(trial)).argument(flag).argument(other);
+    let call = trial.call().arguments(command(trial)).argument(flag).argument(other);
     let call =
         call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
     trial.enter_by(call.argument(&trial.id))
@@ -119,7 +123,7 @@ fn other_config(trial: &Trial, flag: &str) -> Result<Seen> {
 fn global(trial: &Trial, flag: &str) -> Result<Seen> {
     let bundle = trial.bundle()?;
     bundle.write()?;
-    let call = trial.empty_call().argument(flag).argument(trial.root()).argument(command(trial));
+    let call = trial.empty_call().argument(flag).argument(trial.root()).arguments(command(trial));
     let call =
         call.argument("--bundle").argument(&bundle.dir).argument("--pid-file").argument(pid_file(trial));
     trial.enter_by(call.argument(&trial.id))

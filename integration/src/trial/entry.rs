@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::bundle::Bundle;
 use crate::call::{Answer, Call, LIMIT};
 use crate::engine::{Engine, Made, Way};
+use crate::runtime::{Kind, Runtime};
 use crate::sys;
 
 use super::{Road, Trial};
@@ -49,6 +50,12 @@ impl Entry {
             Entry::ExecSync => "ExecSync",
             Entry::ExecStream => "streaming exec",
         }
+    }
+
+    /// The same on a runtime, where it works there: youki's run in the foreground misses the end of a short process
+    /// now and then, and waits for ever.
+    pub(crate) fn on(self, runtime: &Runtime) -> Self {
+        if self == Entry::Run && runtime.kind == Kind::Youki { Entry::RunDetached } else { self }
     }
 
     /// Whether it enters a container that runs already.

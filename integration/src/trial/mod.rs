@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::lab::Lab;
 use crate::report::complain;
 use crate::room::{give_back_dev_null, records, unmount_below};
-use crate::runtime::Runtime;
+use crate::runtime::{Kind, Runtime};
 
 pub(crate) use entry::{Entry, Seen};
 
@@ -268,7 +268,16 @@ impl<'a> Trial<'a> {
     pub(crate) fn delete(&self) -> Result<()> {
         match self.road {
             Road::Direct => {
-                self.call().arguments(["delete", "--force", &self.id]).run(b"")?.require_success()?;
+                let delete = || self.call().arguments(["delete", "--force", &self.id]).run(b"");
+                let mut answer = delete()?;
+                // youki doesn't wait until the processes that it killed have left their cgroups.
+                for _ in 0..100 {
+                    if self.runtime.kind != Kind::Youki || answer.succeeded() {
+                        break;
+                    }
+                    answer = delete()?;
+                }
+                answer.require_success()?;
             }
             Road::Engine(engine) => engine.remove(&self.container_id().unwrap_or_default())?,
         }
