@@ -4,7 +4,7 @@
 use clap::Args;
 
 use super::install::selection::{Selection, our_program};
-use super::install::{is_own, restart, show};
+use super::install::{copy, each, is_own, restart, show};
 use super::{fail, print};
 use crate::error::Result;
 use crate::node::engine_config::host::Host;
@@ -27,16 +27,28 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 }
 
 fn uninstall(selection: &Selection) -> Result<()> {
-    let engine = selection.engine.engine();
     let host = selection.host()?;
-    let ledger = Ledger::read(&host, engine, &selection.handler)?;
+    // The last that came goes first: our own configuration belongs to the first.
+    let mut engines = selection.engines(&host)?;
+    engines.reverse();
+    each(&engines, |engine| uninstall_from(selection, &host, engine))?;
+    match &selection.copy {
+        Some(folder) if !Ledger::any(&host) || selection.dry_run => {
+            copy::take(&host, folder, selection.dry_run)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn uninstall_from(selection: &Selection, host: &Host, engine: Engine) -> Result<()> {
+    let ledger = Ledger::read(host, engine, &selection.handler)?;
     let (changes, notes) = match &ledger {
-        Some(ledger) => undo(&host, engine, &selection.handler, ledger)?,
-        None => (by_hand(&host, engine, &selection.handler)?, Vec::new()),
+        Some(ledger) => undo(host, engine, &selection.handler, ledger)?,
+        None => (by_hand(host, engine, &selection.handler)?, Vec::new()),
     };
     let changes: Vec<Change> = changes.into_iter().filter(Change::is_one).collect();
     show(&changes, &notes);
-    let changed = changes.iter().any(|change| !is_own(&change.path));
+    let unread = changes.iter().any(|change| !is_own(&change.path));
     if changes.is_empty() {
         print(&format!(
             "nothing to take away: {} has no handler \"{}\" of ours\n",
@@ -47,13 +59,16 @@ fn uninstall(selection: &Selection) -> Result<()> {
         print("nothing was written: --dry-run\n");
     }
     if !selection.dry_run {
-        apply(&host, &changes)?;
+        if unread {
+            restart::remember(host, engine)?;
+        }
+        apply(host, &changes)?;
         if let Some(ledger) = &ledger {
-            ledger.remove_made(&host);
-            ledger.forget(&host)?;
+            ledger.remove_made(host);
+            ledger.forget(host)?;
         }
     }
-    restart(selection, engine, changed)
+    restart::after(selection, host, engine, unread)
 }
 
 /// What gives every file of the ledger back.

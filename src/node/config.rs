@@ -28,7 +28,7 @@ pub const PATH: &str = "/etc/runc-strict/config.toml";
 pub const RUNTIME: &str = "runc";
 
 /// A configuration is a page of text.
-const LIMIT: u64 = 1024 * 1024;
+pub const LIMIT: u64 = 1024 * 1024;
 
 /// Whether restore is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -207,6 +207,22 @@ pub fn all() -> Result<Vec<Key>> {
     Ok(keys)
 }
 
+/// How many containers of a host live that were made by us: their record is there, and so is the runtime's state.
+/// `real` tells where the host's paths are.
+///
+/// # Errors
+/// That the host's folder can't be read.
+pub fn living(real: impl Fn(&Path) -> PathBuf) -> Result<usize> {
+    let mut count = 0;
+    for (root, folder) in decoded_entries(&real(&Path::new(folder::RUN).join(CONTAINERS)))? {
+        for (id, _) in decoded_entries(&folder)? {
+            let state = real(&Path::new(&root).join(id));
+            count += usize::from(state.symlink_metadata().is_ok());
+        }
+    }
+    Ok(count)
+}
+
 /// What the names in one of our folders stand for, with their paths; names with a leading dot are ours.
 fn decoded_entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>> {
     let entries = match fs::read_dir(folder) {

@@ -2,9 +2,11 @@
 //! daemon. What is needed of D-Bus is little (D-Bus specification, "Message Protocol"): calls with strings, numbers and
 //! lists of bits, one at a time, little endian.
 
+mod unit;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ use crate::resize::knob::CgroupVersion;
 use crate::resize::knobs::Knobs;
 
 /// The socket.
-const SOCKET: &str = "/run/systemd/private";
+pub const SOCKET: &str = "/run/systemd/private";
 
 /// The manager's object and interface.
 const MANAGER: (&str, &str) = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
@@ -47,6 +49,7 @@ const NUMBERS: [&str; 14] = [
 #[derive(Debug)]
 pub struct Systemd {
     stream: BufReader<UnixStream>,
+    path: PathBuf,
     serial: u32,
 }
 
@@ -61,12 +64,19 @@ impl Systemd {
     /// # Errors
     /// That the socket can't be reached, or refuses us.
     pub fn connect() -> Result<Systemd> {
-        let path = Path::new(SOCKET);
+        Systemd::connect_at(Path::new(SOCKET))
+    }
+
+    /// Connects to a socket of another name: a host's whose root is mounted somewhere.
+    ///
+    /// # Errors
+    /// As [`Systemd::connect`].
+    pub fn connect_at(path: &Path) -> Result<Systemd> {
         let stream = UnixStream::connect(path).map_err(Error::io("connect to systemd at", path))?;
         let timed =
             stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         timed.map_err(Error::io("set up the connection to", path))?;
-        let mut systemd = Systemd { stream: BufReader::new(stream), serial: 0 };
+        let mut systemd = Systemd { stream: BufReader::new(stream), path: path.to_path_buf(), serial: 0 };
         // SASL EXTERNAL: the user's number in decimal, written in hexadecimal
         let uid = nix::unistd::geteuid()
             .to_string()
@@ -162,6 +172,18 @@ impl Systemd {
         signature: &str,
         body: Writer,
     ) -> Result<Answer> {
+        self.call_hearing((object, interface), member, signature, body, |_| ())
+    }
+
+    /// As `call`; the signals that come before the answer go to `hear`.
+    fn call_hearing(
+        &mut self,
+        (object, interface): (&str, &str),
+        member: &str,
+        signature: &str,
+        body: Writer,
+        mut hear: impl FnMut(&Message),
+    ) -> Result<Answer> {
         self.serial += 1;
         let mut fields = Writer::default();
         for (code, kind, text) in [(1, "o", object), (2, "s", interface), (3, "s", member)] {
@@ -184,26 +206,25 @@ impl Systemd {
         message.0.extend(body.0);
         self.send(&message.0)?;
         loop {
-            let (kind, body) = self.receive()?;
-            match kind {
-                2 => return Ok(Answer::Reply(body)),
+            let message = self.receive()?;
+            match message.kind {
+                2 => return Ok(Answer::Reply(message.body)),
                 3 => {
-                    let said = Reader::new(&body).string().unwrap_or_default();
+                    let said = Reader::new(&message.body).string().unwrap_or_default();
                     return Ok(Answer::Error { said: escaped(said.as_bytes()) });
                 }
-                // a signal
-                _ => {}
+                _ => hear(&message),
             }
         }
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.get_mut().write_all(bytes).map_err(Error::io("write to systemd at", SOCKET.as_ref()))
+        self.stream.get_mut().write_all(bytes).map_err(Error::io("write to systemd at", &self.path))
     }
 
-    /// The kind and the body of the next message.
-    fn receive(&mut self) -> Result<(u8, Vec<u8>)> {
-        let fail = Error::io("read from systemd at", SOCKET.as_ref());
+    /// The next message.
+    fn receive(&mut self) -> Result<Message> {
+        let fail = Error::io("read from systemd at", &self.path);
         let mut fixed = [0u8; 16];
         self.stream.read_exact(&mut fixed).map_err(fail)?;
         let [endian, kind, _, _, rest @ ..] = fixed;
@@ -217,12 +238,20 @@ impl Systemd {
                 "systemd's answer can't be read: it isn't what was asked for".to_owned(),
             ));
         }
-        let mut skipped = vec![0u8; fields.next_multiple_of(8) as usize];
+        let mut padded = vec![0u8; fields.next_multiple_of(8) as usize];
         let mut bytes = vec![0u8; body as usize];
-        let read = self.stream.read_exact(&mut skipped).and_then(|()| self.stream.read_exact(&mut bytes));
-        read.map_err(Error::io("read from systemd at", SOCKET.as_ref()))?;
-        Ok((kind, bytes))
+        let read = self.stream.read_exact(&mut padded).and_then(|()| self.stream.read_exact(&mut bytes));
+        read.map_err(Error::io("read from systemd at", &self.path))?;
+        padded.truncate(fields as usize);
+        Ok(Message { kind, fields: padded, body: bytes })
     }
+}
+
+/// What came: an answer (2), an error (3) or a signal (4).
+struct Message {
+    kind: u8,
+    fields: Vec<u8>,
+    body: Vec<u8>,
 }
 
 /// What a call was answered.
@@ -315,6 +344,8 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<String> {
         let length = self.number()?;
         let text = self.take(usize::try_from(length).ok()?)?;
+        // a NUL ends it, which isn't counted
+        self.take(1)?;
         String::from_utf8(text.to_vec()).ok()
     }
 

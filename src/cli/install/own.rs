@@ -1,11 +1,12 @@
 //! Our own configuration: written where there is none, and never changed where there is one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::node::config::{self, Config};
 use crate::node::engine_config::host::Host;
 use crate::node::engine_config::{Change, Plan};
+use crate::node::file;
 use crate::policy::rules::Engine;
 use crate::quote::quoted;
 
@@ -20,6 +21,49 @@ pub(super) struct Own {
 /// Where it is. The engine calls us without RUNC_STRICT_CONFIG.
 pub(super) fn path() -> &'static Path {
     Path::new(config::PATH)
+}
+
+/// A configuration that was given with --config, which is to become ours.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    path: PathBuf,
+    text: String,
+    parsed: Config,
+}
+
+impl Given {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// That it can't be read, or isn't one.
+    pub(super) fn read(path: &Path) -> Result<Given> {
+        let text = file::read_text(path, config::LIMIT)?;
+        let parsed = Config::parse(&text).map_err(Error::content(path))?;
+        Ok(Given { path: path.to_path_buf(), text, parsed })
+    }
+
+    /// Plans that it becomes ours.
+    ///
+    /// # Errors
+    /// That the one that is there can't be replaced.
+    pub(super) fn plan(&self, host: &Host, engine: Engine) -> Result<Own> {
+        let notes = other_engine(&self.parsed, engine, &self.path).into_iter().collect();
+        let before = host.read_for_change(path())?;
+        let change = Change { path: path().to_path_buf(), before, after: Some(self.text.clone()) };
+        Ok(Own { change: Some(change), notes })
+    }
+}
+
+/// What is said where the configuration at `path` is for another engine.
+fn other_engine(found: &Config, engine: Engine, path: &Path) -> Option<String> {
+    (found.engine != engine).then(|| {
+        format!(
+            "{} says engine = \"{}\"; set it to \"{}\", or what this engine alone can tell is not asked for",
+            path.display(),
+            found.engine.name(),
+            engine.name()
+        )
+    })
 }
 
 /// Plans our own configuration for `engine`, whose `plan` says what it runs by default; `runtime` is what was asked
@@ -50,14 +94,7 @@ pub(super) fn plan(host: &Host, engine: Engine, runtime: Option<&str>, plan: &Pl
     };
     let found = Config::parse(&text).map_err(Error::content(&host.real(path())))?;
     let mut notes = Vec::new();
-    if found.engine != engine {
-        notes.push(format!(
-            "{} says engine = \"{}\"; set it to \"{}\", or what this engine alone can tell is not asked for",
-            path().display(),
-            found.engine.name(),
-            engine.name()
-        ));
-    }
+    notes.extend(other_engine(&found, engine, path()));
     if let Some(wanted) = wanted.filter(|wanted| *wanted != found.runtime) {
         let why = format!("says runtime = \"{}\" and not \"{wanted}\"; change it there", found.runtime);
         return Err(Error::Content { path: host.real(path()), why });

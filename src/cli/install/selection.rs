@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::copy;
 use crate::error::{Error, Result, show};
 use crate::node::engine_config::host::Host;
+use crate::node::engine_config::is_there;
+use crate::node::systemd;
 use crate::policy::rules::Engine;
 use crate::quote::quoted;
 
@@ -18,17 +21,8 @@ pub(in crate::cli) enum EngineName {
     CriO,
     /// podman
     Podman,
-}
-
-impl EngineName {
-    /// As the configuration knows it.
-    pub(in crate::cli) const fn engine(self) -> Engine {
-        match self {
-            EngineName::Containerd => Engine::Containerd,
-            EngineName::CriO => Engine::CriO,
-            EngineName::Podman => Engine::Podman,
-        }
-    }
+    /// Those that a kubelet calls, containerd and CRI-O, as far as they are on the host
+    Auto,
 }
 
 /// Which handler of which engine on which host.
@@ -44,9 +38,13 @@ pub(in crate::cli) struct Selection {
     /// The folder at which the host's root is mounted
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(in crate::cli) host_prefix: PathBuf,
-    /// Restart the engine afterwards, with systemctl; it is never restarted otherwise
+    /// Restart the engine afterwards, by systemd, if it runs; it is never restarted otherwise
     #[arg(long)]
     pub(in crate::cli) restart: bool,
+    /// Keep the program itself on the host, in DIR (/usr/local/sbin): install copies it there, uninstall removes it
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
+        default_missing_value = "/usr/local/sbin", value_parser = copy::folder)]
+    pub(in crate::cli) copy: Option<PathBuf>,
     /// Show what would be written, and write nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -59,13 +57,34 @@ impl Selection {
     /// That there is none, or that its engine can't be restarted from here.
     pub(in crate::cli) fn host(&self) -> Result<Host> {
         let host = Host::new(&self.host_prefix)?;
-        if self.restart && !host.is_this() {
+        if self.restart && !self.dry_run && !host.exists(Path::new(systemd::SOCKET)) {
             return Err(Error::Other(format!(
-                "--restart works only on this host, and {} is the root of another; restart the engine there",
-                show(&self.host_prefix)
+                "--restart needs systemd, and there is no {}; leave it out and restart the engine yourself",
+                show(&host.real(Path::new(systemd::SOCKET)))
             )));
         }
         Ok(host)
+    }
+
+    /// The engines that are meant.
+    ///
+    /// # Errors
+    /// That `auto` finds none.
+    pub(in crate::cli) fn engines(&self, host: &Host) -> Result<Vec<Engine>> {
+        let engine = match self.engine {
+            EngineName::Containerd => Engine::Containerd,
+            EngineName::CriO => Engine::CriO,
+            EngineName::Podman => Engine::Podman,
+            EngineName::Auto => {
+                let known = [Engine::Containerd, Engine::CriO];
+                let found: Vec<Engine> = known.into_iter().filter(|engine| is_there(*engine, host)).collect();
+                return match found.is_empty() {
+                    true => Err(Error::Other("there is neither containerd nor cri-o here".to_owned())),
+                    false => Ok(found),
+                };
+            }
+        };
+        Ok(vec![engine])
     }
 }
 
@@ -87,22 +106,17 @@ fn handler(word: &str) -> std::result::Result<String, String> {
 /// # Errors
 /// That it isn't there, or that others could replace it.
 pub(in crate::cli) fn our_program(host: &Host) -> Result<PathBuf> {
-    use std::os::unix::fs::MetadataExt;
     let us =
         std::env::current_exe().map_err(Error::io("find our own program at", Path::new("/proc/self/exe")))?;
     let path = match host.name(&us) {
         Some(path) => path,
         None => host.program("runc-strict").ok_or_else(|| {
             Error::Other(format!(
-                "there is no program runc-strict on the host; copy it to {}",
+                "there is no program runc-strict on the host; copy it to {}, or let --copy do it",
                 show(&host.real(Path::new("/usr/local/sbin/runc-strict")))
             ))
         })?,
     };
-    let mode = host.metadata(&path).map_or(0, |found| found.mode());
-    if mode & 0o022 != 0 {
-        let why = format!("has mode {:04o}, others than its owner can replace it; chmod go-w", mode & 0o7777);
-        return Err(Error::Content { path: host.real(&path), why });
-    }
+    copy::check(host, &path)?;
     Ok(path)
 }

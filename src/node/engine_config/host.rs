@@ -162,6 +162,41 @@ impl Host {
         Ok(missing)
     }
 
+    /// The bytes of a program of the host, up to `limit`; none where there is nothing.
+    ///
+    /// # Errors
+    /// That it is a link or no regular file, holds more, or can't be read.
+    pub fn program_bytes(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let real = self.real(path);
+        match fs::symlink_metadata(&real) {
+            Err(_) => return Ok(None),
+            Ok(found) if found.is_symlink() => {
+                let why = "is a link, so something else keeps it; remove the link, or choose another folder";
+                return Err(Error::Content { path: real, why: why.to_owned() });
+            }
+            Ok(_) => self.check_inside(&real)?,
+        }
+        file::read_whole(&file::open_regular(&real)?, &real, limit).map(Some)
+    }
+
+    /// Writes a program to the host's `path` in one step, for everybody to execute and for its owner to replace.
+    ///
+    /// # Errors
+    /// Which step failed; what was there is then as it was.
+    pub fn write_program(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let real = self.real(path);
+        let folder = real.parent().unwrap_or(&self.prefix);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)
+            .map_err(Error::io("make the folder", folder))?;
+        self.check_inside(folder)?;
+        file::replace(&real, &[bytes], Like::Mode(0o755))?;
+        let synced = fs::File::open(&real).and_then(|file| file.sync_all());
+        synced.map_err(Error::io("sync", &real))
+    }
+
     /// Removes a file of the host; that it isn't there is no error.
     ///
     /// # Errors

@@ -124,6 +124,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Undoes what [`Ledger::apply`] has just done with `changes`; `former` is what was known before it.
+    ///
+    /// # Errors
+    /// Which step failed.
+    pub fn revoke(&self, host: &Host, changes: &[Change], former: Option<&Ledger>) -> Result<()> {
+        for change in changes.iter().rev() {
+            match &change.before {
+                Some(text) => host.write(&change.path, text, 0o644).map(|_| ())?,
+                None => host.remove(&change.path)?,
+            }
+        }
+        match former {
+            Some(former) => former.save(host),
+            None => {
+                self.remove_made(host);
+                self.forget(host)
+            }
+        }
+    }
+
     fn save(&self, host: &Host) -> Result<()> {
         let folder = self.folder();
         for (n, entry) in self.files.iter().enumerate() {
@@ -154,6 +174,11 @@ impl Ledger {
         }
         host.remove_empty(Path::new("/var/lib/runc-strict"));
         Ok(())
+    }
+
+    /// Whether the ledger of any handler is kept.
+    pub fn any(host: &Host) -> bool {
+        !host.list(Path::new(FOLDER)).is_empty()
     }
 
     /// Whether another handler's ledger is kept beside this one.
