@@ -6,6 +6,7 @@ STATIC = RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --quiet 
 PROGRAM = target/$(TARGET)/release/runc-strict
 # The suites are built for a short build and not for speed.
 SUITES = target/$(TARGET)/suites
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 VM = integration/vm
 MATRIX_NEEDS = runc=runc crun=crun busybox=busybox-static containerd=containerd protoc=protobuf-compiler
 CARRIED = --in $(PROGRAM) --in $(SUITES)/suites --in $(SUITES)/probe
@@ -48,6 +49,11 @@ vm-test: need-build ## run the suites in a machine with systemd and pure cgroup 
 	$(STATIC) --profile suites -p runc-strict-integration
 	@$(VM)/run --limit 1800 $(CARRIED) --in integration/wrapper-suites -- ./wrapper-suites . ./runc-strict
 
+image: need-build ## build the container image, an OCI archive in dist
+	@integration/need jq=jq
+	@$(STATIC) --release -p runc-strict
+	@packaging/image/build $(PROGRAM) $(VERSION) dist/runc-strict-image.tar
+
 matrix: need-build ## write docs/attack-matrix.md anew
 	@integration/need $(MATRIX_NEEDS)
 	$(STATIC) --release -p runc-strict
@@ -73,4 +79,4 @@ vm-selftest: ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build image
