@@ -112,6 +112,24 @@ impl Cri {
         Ok(())
     }
 
+    /// Waits until a container has ended, and gives its exit code. Events are not what the CRI of 1.6 has.
+    pub(crate) fn await_end(&self, id: &str) -> Result<i32> {
+        let code = std::cell::Cell::new(0);
+        self.retry("a container ends", || {
+            let request = api::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+            let status = self.call(self.runtime().container_status(request))?.status;
+            let status = status.context("the CRI knows no status")?;
+            code.set(status.exit_code);
+            anyhow::ensure!(
+                status.state() == api::ContainerState::ContainerExited,
+                "it is {:?}",
+                status.state()
+            );
+            Ok(())
+        })?;
+        Ok(code.get())
+    }
+
     pub(crate) fn stop(&self, id: &str) -> Result<()> {
         let request = api::StopContainerRequest { container_id: id.to_owned(), timeout: 10 };
         self.call(self.runtime().stop_container(request))?;

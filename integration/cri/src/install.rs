@@ -47,15 +47,15 @@ const DEBIAN: &str = r#"version = 2
 "#;
 
 /// A host below the room.
-struct Host<'b> {
-    bench: &'b Bench,
-    root: PathBuf,
+pub(crate) struct Host<'b> {
+    pub(crate) bench: &'b Bench,
+    pub(crate) root: PathBuf,
     program: PathBuf,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 impl<'b> Host<'b> {
-    fn new(bench: &'b Bench, config: &str) -> Result<Host<'b>> {
+    pub(crate) fn new(bench: &'b Bench, config: &str) -> Result<Host<'b>> {
         let root = bench.room.dir.join(format!("host-{}", bench.next()));
         let own = bench.room.dir.join("runc-strict");
         let program = root.join(own.strip_prefix("/").context("the room has an absolute path")?);
@@ -79,11 +79,16 @@ impl<'b> Host<'b> {
         output(&mut run)
     }
 
+    /// Where the log of this host's containers is.
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.root.join("var/log/runc-strict")
+    }
+
     /// Our own configuration, as install wrote it, with a log in the room.
-    fn own(&self) -> Result<PathBuf> {
+    pub(crate) fn own(&self) -> Result<PathBuf> {
         let path = self.root.join("etc/runc-strict/config.toml");
         let written = fs::read_to_string(&path).context("read what install wrote for us")?;
-        let log = self.bench.room.dir.join("audit.log");
+        let log = self.log_folder().join("runc-strict.log");
         let copy = self.root.join("runc-strict.toml");
         fs::write(&copy, format!("{written}\n[audit]\npath = \"{}\"\n", log.display()))
             .context("write it")?;
@@ -109,14 +114,14 @@ fn read_back(bench: &Bench, config: &str) -> Result<Outcome> {
 }
 
 /// A containerd on a host's configuration.
-struct Engine<'h, 'b> {
+pub(crate) struct Engine<'h, 'b> {
     host: &'h Host<'b>,
     child: Child,
-    cri: Cri,
+    pub(crate) cri: Cri,
 }
 
 impl<'h, 'b> Engine<'h, 'b> {
-    fn start(host: &'h Host<'b>, own: &Path) -> Result<Engine<'h, 'b>> {
+    pub(crate) fn start(host: &'h Host<'b>, own: &Path) -> Result<Engine<'h, 'b>> {
         let room = &host.bench.room;
         let log = host.root.join("containerd.log");
         let file = File::create(&log).context("make containerd's log")?;
@@ -131,19 +136,26 @@ impl<'h, 'b> Engine<'h, 'b> {
         Ok(engine)
     }
 
-    fn import(&self) -> Result<()> {
+    pub(crate) fn import(&self) -> Result<()> {
         let dir = &self.host.bench.room.dir;
-        for (file, name) in [("groups", image::GROUPS), ("pause", image::PAUSE)] {
-            let mut ctr = Command::new("ctr");
-            ctr.arg("--address").arg(dir.join("i.sock")).args(["--namespace", "k8s.io", "images", "import"]);
-            output(ctr.arg(dir.join(format!("{file}.tar"))))?;
-            self.cri.await_image(name)?;
-        }
-        Ok(())
+        self.import_as(&dir.join("groups.tar"), image::GROUPS)?;
+        self.import_as(&dir.join("pause.tar"), image::PAUSE)
+    }
+
+    /// ctr, with the socket and the namespace of the CRI.
+    pub(crate) fn ctr(&self) -> Command {
+        let mut ctr = Command::new("ctr");
+        ctr.arg("--address").arg(self.host.bench.room.dir.join("i.sock")).args(["--namespace", "k8s.io"]);
+        ctr
+    }
+
+    pub(crate) fn import_as(&self, archive: &Path, name: &str) -> Result<()> {
+        output(self.ctr().args(["images", "import"]).arg(archive))?;
+        self.cri.await_image(name)
     }
 
     /// The groups of a pod's process by `handler`, and its CRI's error where there is none.
-    fn groups(&self, handler: &str) -> Result<Vec<u32>> {
+    pub(crate) fn groups(&self, handler: &str) -> Result<Vec<u32>> {
         let bench = self.host.bench;
         let wish = Wish { group: Some(1000), ..Wish::alice(&[5000]) };
         let pod = Pod::run_numbered(self.cri.clone(), &bench.room, bench.next(), handler, &[], &wish)?;
@@ -191,7 +203,7 @@ fn pods(bench: &Bench) -> Result<Outcome> {
 }
 
 /// Comments, a default handler with options of its own, and everything below the room.
-fn configuration(bench: &Bench) -> String {
+pub(crate) fn configuration(bench: &Bench) -> String {
     let dir = bench.room.dir.display();
     format!(
         r#"# The administrator's own.

@@ -6,6 +6,7 @@
 
 mod attack;
 mod bench;
+mod cluster;
 mod containerd;
 mod cri;
 mod docker;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         podman::SUITE,
         docker::SUITE,
         install::SUITE,
+        cluster::SUITE,
     ];
     program::main(&suites, Bench::open)
 }

@@ -217,6 +217,23 @@ impl Pod {
         Ok(Container { pod: self, id, log: self.logs.join(format!("{name}.log")) })
     }
 
+    /// Creates and starts a container that is described in full; its log is NAME.log.
+    ///
+    /// # Errors
+    /// The CRI's; the container is then removed by the pod.
+    pub(crate) fn described(&self, name: &str, config: api::ContainerConfig) -> Result<Container<'_>> {
+        let log_path = format!("{name}.log");
+        let log = self.logs.join(&log_path);
+        let metadata = Some(api::ContainerMetadata { name: name.to_owned(), attempt: 0 });
+        let id = self.cri.create(
+            &self.id,
+            &api::ContainerConfig { metadata, log_path, ..config },
+            &self.config,
+        )?;
+        self.cri.start(&id)?;
+        Ok(Container { pod: self, id, log })
+    }
+
     /// Stops and removes the pod, and says what went wrong with that.
     pub(crate) fn remove(mut self) -> Result<()> {
         let id = std::mem::take(&mut self.id);
@@ -250,6 +267,17 @@ impl Container<'_> {
             let said: Vec<String> = text.lines().filter_map(words).collect();
             said.iter().any(|line| line == "ready").then(|| Who::read(&said.join("\n")))
         })?
+    }
+
+    /// Waits until the container has ended: its exit code, and its log.
+    pub(crate) fn ended(&self) -> Result<(i32, String)> {
+        let code = self.pod.cri.await_end(&self.id)?;
+        Ok((code, std::fs::read_to_string(&self.log).context("read a container's log")?))
+    }
+
+    /// Waits for a line of the log that has `word`.
+    pub(crate) fn await_line(&self, word: &str) -> Result<String> {
+        await_text(&self.log, |text| text.lines().find(|line| line.contains(word)).map(str::to_owned))
     }
 
     /// Who a probe is.
