@@ -9,7 +9,8 @@ import re
 
 import yaml
 
-KNOWN = {"apiVersion", "kind", "resources", "components", "namespace", "nameSuffix", "configMapGenerator", "patches"}
+KNOWN = {"apiVersion", "kind", "resources", "components", "namespace", "nameSuffix", "images", "configMapGenerator"}
+KNOWN |= {"patches"}
 CLUSTER_WIDE = re.compile(r"^(Namespace|RuntimeClass|Cluster.*|(Validating|Mutating)AdmissionPolicy(Binding)?)$")
 
 
@@ -44,6 +45,8 @@ def apply(folder, objects):
         for target in targets:
             for operation in yaml.safe_load(patch["patch"]):
                 replace(target, **operation)
+    for image in plan.get("images", []):
+        rename(objects, **image)
     if "nameSuffix" in plan:
         suffix(objects, plan["nameSuffix"])
     for o in objects:
@@ -60,6 +63,15 @@ def replace(target, op, path, value):
         target = target[int(folder) if isinstance(target, list) else folder]
     target[last]  # has to be there
     target[last] = copy.deepcopy(value)
+
+
+def rename(objects, name, newName):
+    for o in (o for o in objects if o["kind"] == "DaemonSet"):
+        pod = o["spec"]["template"]["spec"]
+        for container in pod["initContainers"] + pod["containers"]:
+            found, _, tag = container["image"].rpartition(":")
+            if found == name:
+                container["image"] = f"{newName}:{tag}"
 
 
 def suffix(objects, text):

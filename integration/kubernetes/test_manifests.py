@@ -174,6 +174,31 @@ class Installer(unittest.TestCase):
         text = json.dumps([daemon_sets(overlay) for overlay in OVERLAYS])
         self.assertEqual(set(re.findall(r'"image": "([^"]*)"', text)), {f"localhost/runc-strict:{version}"})
 
+    def test_every_file_that_the_documentation_names_is_there(self):
+        text = (FOLDER.parent.parent / "docs/kubernetes.md").read_text()
+        named = set(re.findall(r"packaging/kubernetes/([a-z][\w./-]*[a-z])", text))
+        # The overlay that the reader writes.
+        named -= {"mine", "mine/kustomization.yaml"}
+        self.assertGreater(len(named), 5)
+        for name in named:
+            self.assertTrue((FOLDER / name).exists(), name)
+
+    def test_the_reader_s_own_overlay_renders_and_is_turned_round_by_the_line_that_is_said(self):
+        text = (FOLDER.parent.parent / "docs/kubernetes.md").read_text()
+        [overlay] = re.findall(r"```yaml\n(.*?)```", text, re.S)
+        [line] = re.findall(r"^printf '(.*)' >> packaging/kubernetes/mine/kustomization.yaml$", text, re.M)
+        with tempfile.TemporaryDirectory() as folder:
+            copied = pathlib.Path(folder, "kubernetes")
+            shutil.copytree(FOLDER, copied)
+            (copied / "mine").mkdir()
+            path = copied / "mine/kustomization.yaml"
+            for more, word in [("", "install"), (line.encode().decode("unicode_escape"), "uninstall")]:
+                path.write_text(overlay + more)
+                [daemon_set] = [o for o in render(copied / "mine") if o["kind"] == "DaemonSet"]
+                [container] = daemon_set["spec"]["template"]["spec"]["initContainers"]
+                self.assertEqual(container["args"][0], word)
+                self.assertEqual(container["image"], "REGISTRY/runc-strict:0.1.0")
+
 
 if __name__ == "__main__":
     unittest.main()
