@@ -144,7 +144,7 @@ class Validating(unittest.TestCase):
         self.assertIn("can't be evaluated", message)
 
     def test_a_message_that_can_t_be_shown_is_the_plain_one(self):
-        for expression in ['"a\\nb"', '"  "', "object.spec.nothing"]:
+        for expression in ['"a\\nb"', '"  "', "string(object.spec.nothing)"]:
             spec = {"validations": [{"expression": "false", "message": "m", "messageExpression": expression}]}
             self.assertEqual(Policy(spec).judge(request_of({})), ["m"], expression)
 
