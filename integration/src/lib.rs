@@ -32,6 +32,7 @@ mod native;
 mod sys;
 pub mod trial;
 mod updater;
+mod updater_systemd;
 
 use std::process::ExitCode;
 
@@ -39,7 +40,14 @@ use crate::lab::Lab;
 
 /// The program `suites`.
 pub fn suites() -> ExitCode {
-    let suites =
-        [doors::suite(), levels::suite(), native::SUITE, load::SUITE, bad_input::SUITE, updater::SUITE];
+    let suites = [
+        doors::suite(),
+        levels::suite(),
+        native::SUITE,
+        load::SUITE,
+        bad_input::SUITE,
+        updater::SUITE,
+        updater_systemd::SUITE,
+    ];
     program::main(&suites, Lab::open)
 }
