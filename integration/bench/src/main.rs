@@ -1,16 +1,17 @@
-//! `bench PRODUCT`: what runc-strict costs, in paired runs.
+//! `bench PRODUCT [wrapper|resize [PODS]]`: what runc-strict costs, in paired runs; both parts without a word.
 //!
 //! These machines are noisy, so a time says little by itself. Each row runs its programs in turn, A B C A B C ...,
 //! and what is compared is the difference within a turn. As runtime stands a program that does nothing: what is
 //! measured is then the way to the runtime and nothing else.
 
 mod documents;
+mod resize;
 mod room;
 mod spawn;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use room::Room;
 use spawn::{Spread, run, spread};
@@ -21,16 +22,28 @@ const TURNS: usize = 400;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some(product) = words.first() else {
-        say("usage: bench PRODUCT");
+        say("usage: bench PRODUCT [wrapper|resize [PODS]]");
         return ExitCode::from(2);
     };
-    match bench(product) {
+    match run_parts(product, words.get(1..).unwrap_or_default()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             say(&format!("bench: {why:#}"));
             ExitCode::from(2)
         }
+    }
+}
+
+fn run_parts(product: &str, part: &[String]) -> Result<bool> {
+    let room = Room::new(product)?;
+    let (name, pods) = (part.first().map(String::as_str), part.get(1).map(|count| count.parse()));
+    let pods = pods.transpose()?.unwrap_or(resize::PODS);
+    match name {
+        None => Ok(bench(&room)? & resize::bench(&room, pods)?),
+        Some("wrapper") => bench(&room),
+        Some("resize") => resize::bench(&room, pods),
+        Some(other) => bail!("there is no part {other}: wrapper or resize"),
     }
 }
 
@@ -45,8 +58,7 @@ fn lane<'r>(name: &'static str, words: Vec<String>, before: impl Fn() -> Result<
     Lane { name, words, before: Box::new(before) }
 }
 
-fn bench(product: &str) -> Result<bool> {
-    let room = Room::new(product)?;
+fn bench(room: &Room) -> Result<bool> {
     let product = room.product.as_str();
     say(&format!("{}; {TURNS} turns a row; microseconds, median [quartiles]", room.machine()));
     let mut good = true;
@@ -55,7 +67,7 @@ fn bench(product: &str) -> Result<bool> {
         |program: &str| vec![program.to_owned(), "--root".into(), room.root(), "state".into(), "x".into()];
     let nothing = || Ok(());
     let times = row(
-        &room,
+        room,
         "pass-through",
         &[
             lane("runtime", state(&room.nothing), nothing),
@@ -81,10 +93,10 @@ fn bench(product: &str) -> Result<bool> {
         ("create, 10 MB", 10_000_000),
     ] {
         let text = documents::config(size);
-        let words = |program: &str| create_words(&room, program);
+        let words = |program: &str| create_words(room, program);
         let fresh = || room.fresh(&text);
         let times = row(
-            &room,
+            room,
             name,
             &[
                 lane("runtime", words(&room.nothing), fresh),
@@ -114,7 +126,7 @@ fn bench(product: &str) -> Result<bool> {
         [program, "--root", &root, "exec", "--process", &process, "--detach", "x"].map(str::to_owned).to_vec()
     };
     let times = row(
-        &room,
+        room,
         "exec",
         &[
             lane("runtime", words(&room.nothing), nothing),
@@ -132,7 +144,7 @@ fn bench(product: &str) -> Result<bool> {
     let count = calls.len() as f64;
     good &= within("system calls on pass-through", count, 40.0);
     room.fresh(&documents::config(20_000))?;
-    let create = room.system_calls(&create_words(&room, product))?;
+    let create = room.system_calls(&create_words(room, product))?;
     let exec = room.system_calls(&words(product))?;
     say(&format!("create of 20 KB makes {}, exec makes {}", create.len(), exec.len()));
     let started = |call: &&String| call.contains("clone") || call.contains("fork");

@@ -63,6 +63,32 @@ impl Room {
         Ok(Room { nothing, floor, musl, product: installed, environment, folder, programs })
     }
 
+    /// The same environment for a node whose runtime is this program.
+    pub(crate) fn environment_with(&self, runtime: &str) -> Result<Vec<(String, String)>> {
+        let config = self.path("config-real.toml");
+        let text = format!("runtime = \"{runtime}\"\n[audit]\npath = \"{}\"\n", self.path("audit.log"));
+        fs::write(&config, text)?;
+        let mut environment = self.environment.clone();
+        environment.retain(|(name, _)| name != "RUNC_STRICT_CONFIG");
+        environment.push(("RUNC_STRICT_CONFIG".to_owned(), config));
+        Ok(environment)
+    }
+
+    /// A place beside the programs, from which containers can run.
+    pub(crate) fn beside_programs(&self, name: &str) -> String {
+        self.programs.path().join(name).display().to_string()
+    }
+
+    /// A place in the folder.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.at(name).display().to_string()
+    }
+
+    /// Compiles one of our C programs.
+    pub(crate) fn compile(&self, source: &str, program: &str) -> Result<()> {
+        compile(source, program, "")
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -95,11 +121,18 @@ impl Room {
 
     /// The peak of the resident memory of `words` in KiB, over all programs that they become (getrusage(2)).
     pub(crate) fn peak_kib(&self, words: &[String]) -> Result<f64> {
+        self.peak_kib_with(words, &self.environment)
+    }
+
+    /// The same with another environment.
+    pub(crate) fn peak_kib_with(&self, words: &[String], environment: &[(String, String)]) -> Result<f64> {
         let mut command = Command::new(self.programs.path().join("peak"));
-        command.args(words).env_clear().envs(self.environment.iter().cloned());
+        command.args(words).env_clear().envs(environment.iter().cloned());
         let answer = command.output().context("can't run the launcher")?;
         let text = String::from_utf8(answer.stdout)?;
-        text.trim().parse().with_context(|| format!("{} failed", words.join(" ")))
+        // what the program itself says comes before
+        let last = text.lines().next_back().unwrap_or_default();
+        last.trim().parse().with_context(|| format!("{} failed", words.join(" ")))
     }
 
     /// Makes the state folder of a running container, as crun would: this process stands for its init.

@@ -1,28 +1,25 @@
-//! `set` and `apply`: from what was asked to a committed transaction, or to everything as it was.
+//! `set`, and what `apply` has in common with it: from what was asked to a committed transaction, or to everything as it
+//! was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::Value as Json;
-
+use super::commit::{self, Commit};
 use super::exit::{Exit, Halt};
-use super::options::{Apply, How, Set};
-use super::scene::{self, Wishes};
-use super::show::{self, Outcome};
+use super::options::{How, Set};
+use super::scene::{Stage, Wishes};
+use super::show::{self, Outcome, PodPlan};
 use super::target::{self, Found};
-use super::{history, show::Progress};
 use crate::error::Error;
 use crate::node::audit::{Line, Resize};
 use crate::node::cgroup::Tree;
 use crate::node::config::Config;
-use crate::node::process::ProcessKey;
-use crate::node::transaction::{self, End, Failure, Head, Journal, Lock, Scene};
 use crate::resize::desired::desired;
 use crate::resize::knob::CgroupVersion;
 use crate::resize::plan::{Level, Plan, plan};
-use crate::resize::request::{Request, manifest};
+use crate::resize::request::Request;
 
 /// The largest document that is read.
 const LIMIT: u64 = 64 * 1024 * 1024;
@@ -51,7 +48,8 @@ pub(super) fn set(asked: &Set) -> Result<(), Halt> {
         Some(name) => name.clone(),
         None => only(&found)?,
     };
-    Change { command: "set", how: &asked.how, requests: BTreeMap::from([(name, request)]) }.run(tree, found)
+    let wanted = Wanted { found, requests: BTreeMap::from([(name, request)]) };
+    Change { command: "set", how: &asked.how, pods: vec![wanted], notes: Vec::new() }.run(tree)
 }
 
 /// The pod's one container.
@@ -70,42 +68,8 @@ fn only(found: &Found) -> Result<String, Halt> {
     }
 }
 
-/// `apply`.
-pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
-    let text = document(&asked.file)?;
-    let shown = crate::error::show(&asked.file);
-    let pod: Json = match serde_json::from_str(&text) {
-        Ok(pod) => pod,
-        Err(_) => serde_saphyr::from_str(&text).map_err(|why| {
-            let why = why.to_string();
-            Halt::usage(format!("{shown}: neither JSON nor YAML: {}", why.lines().next().unwrap_or_default()))
-        })?,
-    };
-    let containers = manifest::containers(&pod)?;
-    if containers.iter().all(|one| one.request.is_empty()) {
-        return Err(Halt::usage(format!("{shown}: no container in it has resources for a cgroup")));
-    }
-    let named = pod.pointer("/metadata/uid").and_then(Json::as_str);
-    let uid = match (&asked.pod, named) {
-        (Some(given), Some(named)) if given != named => {
-            return Err(Halt::usage(format!(
-                "--pod {given} isn't the manifest's metadata.uid {}",
-                crate::quote::quoted(named.as_bytes())
-            )));
-        }
-        (Some(uid), _) => uid.clone(),
-        (None, Some(uid)) => uid.to_owned(),
-        (None, None) => {
-            return Err(Halt::usage(format!("{shown} has no metadata.uid; name the pod by --pod UID")));
-        }
-    };
-    let tree = Tree::open()?;
-    let found = target::pod(&tree, &uid, None, asked.root.as_deref())?;
-    let requests = containers.into_iter().map(|one| (one.container, one.request)).collect();
-    Change { command: "apply", how: &asked.how, requests }.run(tree, found)
-}
-
-fn document(path: &Path) -> Result<String, Halt> {
+/// The text of a file, or of stdin.
+pub(super) fn document(path: &Path) -> Result<String, Halt> {
     if path == Path::new("-") {
         let mut text = String::new();
         let read = std::io::stdin().take(LIMIT).read_to_string(&mut text);
@@ -115,27 +79,29 @@ fn document(path: &Path) -> Result<String, Halt> {
 }
 
 /// What is to be changed.
-struct Change<'a> {
-    command: &'static str,
-    how: &'a How,
-    requests: BTreeMap<String, Request>,
+pub(super) struct Change<'a> {
+    pub(super) command: &'static str,
+    pub(super) how: &'a How,
+    pub(super) pods: Vec<Wanted>,
+    /// What was asked for and is passed over, as whole sentences.
+    pub(super) notes: Vec<String>,
+}
+
+/// What is wanted of one pod, or of one container without a pod.
+pub(super) struct Wanted {
+    pub(super) found: Found,
+    /// By the container's name.
+    pub(super) requests: BTreeMap<String, Request>,
 }
 
 impl Change<'_> {
     /// Locks, plans, applies; the audit log hears of it however it ends.
-    fn run(self, tree: Tree, found: Found) -> Result<(), Halt> {
+    pub(super) fn run(self, tree: Tree) -> Result<(), Halt> {
         let since = Instant::now();
-        let mut audit = Audit {
-            command: self.command,
-            found: &found,
-            names: self.requests.keys().cloned().collect(),
-            since,
-        };
-        let done = self.change(tree, &found);
+        let done = self.change(tree);
+        let audit = Audit { command: self.command, pods: &self.pods, since };
         match &done {
-            Ok(Some(outcome)) => {
-                audit.write(outcome.plan.is_empty(), None, outcome.transaction.as_deref(), &outcome.plan)
-            }
+            Ok(Some(outcome)) => audit.done(outcome),
             Err(halt) => audit.failed(halt),
             // a dry run is no event
             Ok(None) => {}
@@ -143,51 +109,74 @@ impl Change<'_> {
         done.map(|_| ())
     }
 
-    fn change(&self, tree: Tree, found: &Found) -> Result<Option<Outcome>, Halt> {
-        let deadline = Instant::now() + Duration::from_secs(self.how.timeout);
-        let lock = lock_name(&tree, found)?;
-        // a dry run changes nothing, and waits for nobody
-        let held = match self.how.dry_run {
-            true => None,
-            false => Some(take(&lock, deadline)?),
-        };
-        if held.is_some() {
-            history::recover_lock(&lock, self.how.timeout)?;
-        }
+    fn change(&self, tree: Tree) -> Result<Option<Outcome>, Halt> {
         let how = self.how;
+        let locks = self.pods.iter().map(|one| lock_name(&tree, &one.found)).collect::<Result<_, _>>()?;
+        // a dry run changes nothing, and waits for nobody
+        let held = if how.dry_run { Vec::new() } else { commit::hold(&locks, how.timeout)? };
         let wishes =
             Wishes { mode: how.mode, formula: how.weight_formula, force: how.force, timeout: how.timeout };
-        let (scene, snapshot, facts) = scene::read(tree, found, files(&self.requests), wishes)?;
-        let asked = self.requests.iter().map(|(name, request)| (name.as_str(), request));
-        let plan = plan(&snapshot, &desired(&snapshot, asked, &facts)?, &facts)?;
-        let ignored: Vec<String> =
-            self.requests.values().flat_map(|request| request.ignored.clone()).collect();
+        let mut stage = Stage::new(tree, files(&self.pods), wishes);
+        // all of it is planned before anything is changed
+        let plans = self.pods.iter().map(|one| self.plan(&mut stage, one)).collect::<Result<Vec<_>, _>>()?;
+        let scene = stage.scene();
+        let requests = self.pods.iter().flat_map(|one| one.requests.values());
         let mut outcome = Outcome {
             command: self.command,
-            plan,
+            plans,
             dry_run: how.dry_run,
             transaction: None,
-            ignored,
-            gone: BTreeSet::new(),
+            ignored: requests.flat_map(|request| request.ignored.clone()).collect(),
+            notes: self.notes.clone(),
+            gone: Vec::new(),
         };
         let shown = how.dry_run || how.diff || std::io::stdout().is_terminal();
         if shown && !how.json {
             crate::cli::print(&show::plan(&outcome));
         }
-        if !how.dry_run && !outcome.plan.is_empty() {
-            let (transaction, gone) = commit(&scene, &outcome.plan, self.command, None, &lock, found)?;
+        if !how.dry_run && !outcome.is_empty() {
+            let names: Vec<_> = self.pods.iter().map(|one| one.found.names.clone()).collect();
+            let steps = outcome.plans.iter().map(|one| one.plan.steps.as_slice()).collect::<Vec<_>>();
+            let of = Commit { command: self.command, undoes: None, locks, pods: names };
+            let (transaction, gone) = commit::commit(&scene, &steps, of)?;
             (outcome.transaction, outcome.gone) = (Some(transaction), gone);
         }
         drop(held);
         crate::cli::print(&if how.json { show::json(&outcome) } else { show::end(&outcome, shown) });
         Ok((!how.dry_run).then_some(outcome))
     }
+
+    fn plan(&self, stage: &mut Stage, one: &Wanted) -> Result<PodPlan, Halt> {
+        let several = self.pods.len() > 1;
+        let title = several.then(|| title(&one.found));
+        let named = |halt: Halt| match &title {
+            Some(title) => Halt { message: format!("{title}: {}", halt.message), ..halt },
+            None => halt,
+        };
+        let planned = || -> Result<Plan, Halt> {
+            let (snapshot, facts) = stage.pod(&one.found, title.as_deref())?;
+            let asked = one.requests.iter().map(|(name, request)| (name.as_str(), request));
+            Ok(plan(&snapshot, &desired(&snapshot, asked, &facts)?, &facts)?)
+        };
+        let plan = { planned }().map_err(named)?;
+        Ok(PodPlan { title: title.clone(), uid: one.found.names.uid.clone(), plan })
+    }
+}
+
+/// A pod's name among several: `pod default/web-1`.
+pub(super) fn title(found: &Found) -> String {
+    let escaped = |text: &str| crate::quote::escaped(text.as_bytes());
+    match (&found.names.namespace, &found.names.name, &found.names.uid) {
+        (Some(namespace), Some(name), _) => format!("pod {}/{}", escaped(namespace), escaped(name)),
+        (_, _, uid) => format!("pod {}", escaped(uid.as_deref().unwrap_or_default())),
+    }
 }
 
 /// Files beside the usual ones that are asked for.
-fn files(requests: &BTreeMap<String, Request>) -> Vec<String> {
+fn files(pods: &[Wanted]) -> Vec<String> {
     let known = CgroupVersion::V2.files();
-    let asked = requests.values().flat_map(|request| request.unified.keys().map(|knob| knob.file()));
+    let requests = pods.iter().flat_map(|one| one.requests.values());
+    let asked = requests.flat_map(|request| request.unified.keys().map(|knob| knob.file()));
     asked.filter(|file| !known.contains(&file.as_str())).collect()
 }
 
@@ -201,128 +190,69 @@ fn lock_name(tree: &Tree, found: &Found) -> Result<String, Halt> {
     Ok(format!("cgroup-{}", main.map_or(0, |(_, number)| *number)))
 }
 
-/// Takes the lock, or says that it is busy.
-pub(super) fn take(lock: &str, deadline: Instant) -> Result<Lock, Halt> {
-    Lock::take(lock, deadline)?.ok_or_else(|| {
-        let hint = "wait for it, or give a longer --timeout";
-        Halt::new(Exit::Busy, format!("another transaction on the same pod is under way; {hint}"))
-    })
-}
-
-/// Writes the journal, applies, and undoes if that fails. Returns the transaction's name, and who ended meanwhile.
-pub(super) fn commit(
-    scene: &Scene,
-    plan: &Plan,
-    command: &str,
-    undoes: Option<&str>,
-    lock: &str,
-    found: &Found,
-) -> Result<(String, BTreeSet<Level>), Halt> {
-    let cgroups = scene.sites.iter().map(|(key, site)| {
-        let (runtime, init) = (site.runtime.clone(), site.init);
-        (
-            key.0.clone(),
-            transaction::Cgroup { identity: site.group.identity(), runtime, unit: site.unit.clone(), init },
-        )
-    });
-    let mut journal = Journal::begin(Head {
-        v: 0,
-        transaction: String::new(),
-        time: String::new(),
-        owner: ProcessKey { pid: 0, start: 0 },
-        command: command.to_owned(),
-        undoes: undoes.map(str::to_owned),
-        lock: lock.to_owned(),
-        pod: found.names.clone(),
-        way: scene.way,
-        cgroups: cgroups.collect(),
-        plan: plan.steps.clone(),
-    })?;
-    let name = journal.name().to_owned();
-    let mut progress = Progress::default();
-    let stop = match transaction::apply(scene, &plan.steps, &mut journal, &mut progress) {
-        Ok(gone) => {
-            progress.end();
-            let all = plan.steps.iter().all(|step| gone.contains(&step.level) || step.level == Level::Pod);
-            journal.end(End::Committed, None, gone.iter().map(|level| format!("{level} ended")).collect())?;
-            return match all && !gone.is_empty() {
-                true => Err(Halt::not_found("the container ended meanwhile, and its limits with it")),
-                false => Ok((name, gone)),
-            };
-        }
-        Err(stop) => stop,
-    };
-    progress.end();
-    let remains = transaction::undo(scene, journal.applied(), &mut progress);
-    progress.end();
-    let why = format!("{}: {}", stop.level, stop.why);
-    let (exit, end, message) = match (&stop.why, remains.is_empty()) {
-        (Failure::Stuck { .. }, true) => {
-            (Exit::WouldOom, End::RolledBack, format!("{why}; everything is as it was"))
-        }
-        (_, true) => {
-            (Exit::RolledBack, End::RolledBack, format!("{why}; rolled back, everything is as it was"))
-        }
-        (_, false) => {
-            let rest = remains.join("; ");
-            (Exit::RollbackFailed, End::Failed, format!("{why}; not everything could be rolled back: {rest}"))
-        }
-    };
-    // the end of the journal is told even if it can't be written: nothing is to be done twice
-    let ended = journal.end(end, Some(why), remains.clone());
-    let message = ended.err().map_or_else(|| message.clone(), |why| format!("{message}; {why}"));
-    Err(Halt { exit, message, transaction: Some(name), remains })
-}
-
-/// The line in the audit log: one for each container.
+/// The lines in the audit log: one for each container.
 struct Audit<'a> {
     command: &'static str,
-    found: &'a Found,
-    names: Vec<String>,
+    pods: &'a [Wanted],
     since: Instant,
 }
 
 impl Audit<'_> {
-    fn write(&mut self, nothing: bool, halt: Option<&Halt>, transaction: Option<&str>, plan: &Plan) {
+    fn done(&self, outcome: &Outcome) {
         let config = Config::load().unwrap_or_default();
-        for name in &self.names {
-            let member = self.found.containers.iter().find(|one| one.name == *name);
-            let key = member.and_then(|one| one.key.as_ref());
-            let mut line = Line::new(
-                &format!("cgroup-updater {}", self.command),
-                key.map_or(name.as_str(), |key| key.id.as_str()),
-                config.engine.name(),
-            );
-            line.root = key.map_or_else(String::new, |key| key.root.display().to_string());
-            line.pod = self.found.names.clone();
-            line.pod.container = Some(name.clone()).filter(|_| self.found.pod.is_some());
-            line.verdict = match halt.map(|halt| halt.exit) {
-                None if nothing => "keep",
-                None => "change",
-                Some(Exit::WouldOom | Exit::Infeasible | Exit::Usage | Exit::Busy | Exit::NotFound) => "deny",
-                Some(_) => "error",
-            }
-            .to_owned();
-            line.reason = halt.map(|halt| halt.message.clone());
-            let changes = plan.steps.iter().filter(|step| step.level == Level::Container(name.clone()));
-            line.resize = Some(Resize {
-                transaction: transaction.map(str::to_owned),
-                changes: changes.filter_map(show::change).collect(),
-            });
-            // the resize is done; a log that can't be written is told and stops nothing
-            if let Err(why) = line.append(&config.audit.path, self.since) {
-                crate::cli::fail(&why);
+        for (one, planned) in self.pods.iter().zip(&outcome.plans) {
+            for name in one.requests.keys() {
+                let container = Level::Container(name.clone());
+                let steps = planned.plan.steps.iter().filter(|step| step.level == container);
+                let resize = Resize {
+                    transaction: outcome.transaction.clone(),
+                    changes: steps.filter_map(show::change).collect(),
+                };
+                let verdict = if outcome.is_empty() { "keep" } else { "change" };
+                self.write(&config, one, name, verdict, None, resize);
             }
         }
     }
 
-    fn failed(&mut self, halt: &Halt) {
-        let none = Plan {
-            version: CgroupVersion::V1,
-            steps: Vec::new(),
-            notices: Vec::new(),
-            fields: BTreeMap::new(),
+    fn failed(&self, halt: &Halt) {
+        let config = Config::load().unwrap_or_default();
+        let verdict = match halt.exit {
+            Exit::WouldOom | Exit::Infeasible | Exit::Usage | Exit::Busy | Exit::NotFound => "deny",
+            _ => "error",
         };
-        self.write(false, Some(halt), halt.transaction.as_deref(), &none);
+        for one in self.pods {
+            for name in one.requests.keys() {
+                let resize = Resize { transaction: halt.transaction.clone(), changes: Vec::new() };
+                self.write(&config, one, name, verdict, Some(halt.message.clone()), resize);
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        config: &Config,
+        one: &Wanted,
+        name: &str,
+        verdict: &str,
+        reason: Option<String>,
+        resize: Resize,
+    ) {
+        let member = one.found.containers.iter().find(|one| one.name == *name);
+        let key = member.and_then(|one| one.key.as_ref());
+        let mut line = Line::new(
+            &format!("cgroup-updater {}", self.command),
+            key.map_or(name, |key| key.id.as_str()),
+            config.engine.name(),
+        );
+        line.root = key.map_or_else(String::new, |key| key.root.display().to_string());
+        line.pod = one.found.names.clone();
+        line.pod.container = Some(name.to_owned()).filter(|_| one.found.pod.is_some());
+        verdict.clone_into(&mut line.verdict);
+        line.reason = reason;
+        line.resize = Some(resize);
+        // the resize is done; a log that can't be written is told and stops nothing
+        if let Err(why) = line.append(&config.audit.path, self.since) {
+            crate::cli::fail(&why);
+        }
     }
 }

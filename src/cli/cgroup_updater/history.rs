@@ -1,17 +1,16 @@
 //! Transactions of before: shown, undone by name, and, where their process was killed, brought to an end.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::change::{commit, take};
+use super::commit::{self, Commit};
 use super::exit::{Exit, Halt};
 use super::options::{History, Recover, Rollback};
-use super::show::{self, Outcome, Progress, SCHEMA};
-use super::target::Found;
+use super::show::{self, Outcome, PodPlan, Progress, SCHEMA};
 use crate::node::cgroup::{self, Place, Tree};
 use crate::node::systemd::Systemd;
 use crate::node::transaction::{self, End, Journal, Scene, Site, Story};
@@ -41,13 +40,17 @@ pub(super) fn history(asked: &History) -> Result<(), Halt> {
         let changes: Vec<String> = head
             .plan
             .iter()
-            .filter_map(|step| Some(format!("{}: {}", step.level, show::change(step)?)))
+            .filter_map(|step| {
+                let pod = head.cgroups.get(&step.cgroup.0).and_then(|cgroup| cgroup.pod.as_ref());
+                let pod = pod.map(|pod| format!("{pod}, ")).unwrap_or_default();
+                Some(format!("{pod}{}: {}", step.level, show::change(step)?))
+            })
             .collect();
         if asked.json {
             documents.push(json!({
                 "transaction": head.transaction, "time": head.time, "command": head.command, "undoes": head.undoes,
-                "pod": head.pod, "state": state, "reason": story.why, "remains": story.remains, "steps": head.plan,
-                "begun": story.begun,
+                "pods": head.pods, "state": state, "reason": story.why, "remains": story.remains, "steps": head.plan,
+                "begun": story.begun(),
             }));
             continue;
         }
@@ -86,7 +89,10 @@ fn state(story: &Story) -> &'static str {
 }
 
 fn place(story: &Story) -> String {
-    let pod = &story.head.pod;
+    let pod = match story.head.pods.as_slice() {
+        [one] => one,
+        several => return format!("{} pods", several.len()),
+    };
     match (&pod.namespace, &pod.name, &pod.uid) {
         (Some(namespace), Some(name), _) => {
             format!("{}/{}", escaped(namespace.as_bytes()), escaped(name.as_bytes()))
@@ -116,13 +122,12 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         None => return Err(Halt::new(Exit::Busy, format!("transaction {name} is under way"))),
         Some(End::Committed | End::Failed) => {}
     }
-    let held = take(&story.head.lock, deadline(asked.timeout))?;
-    recover_lock(&story.head.lock, asked.timeout)?;
+    let held = commit::hold(&story.head.locks, asked.timeout)?;
     let mut scene = scene(&story, asked.timeout, asked.force)?;
     if scene.sites.is_empty() {
         return Err(Halt::not_found(format!("everything that transaction {name} changed went away")));
     }
-    let steps = backwards(story.applied(), scene.way);
+    let steps = backwards(&story.applied(), scene.way);
     let steps: Vec<Step> = steps.into_iter().filter(|step| scene.sites.contains_key(&step.cgroup)).collect();
     for (key, site) in &scene.sites {
         scene.before.insert(key.clone(), cgroup::cgroup(&site.group, &scene.files)?);
@@ -130,23 +135,22 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
     if !asked.force {
         unchanged(&story, &scene)?;
     }
-    let plan = Plan { version: scene.tree.version(), steps, notices: Vec::new(), fields: BTreeMap::new() };
-    let found = Found {
-        pod: None,
-        names: story.head.pod.clone(),
-        containers: Vec::new(),
-        complete: false,
-        chosen: None,
+    let of = Commit {
+        command: "rollback",
+        undoes: Some(&asked.transaction),
+        locks: story.head.locks.clone(),
+        pods: story.head.pods.clone(),
     };
-    let (transaction, gone) =
-        commit(&scene, &plan, "rollback", Some(&asked.transaction), &story.head.lock, &found)?;
+    let (transaction, gone) = commit::commit(&scene, &[&steps], of)?;
     drop(held);
+    let plan = Plan { version: scene.tree.version(), steps, notices: Vec::new(), fields: BTreeMap::new() };
     let outcome = Outcome {
         command: "rollback",
-        plan,
+        plans: vec![PodPlan { title: None, uid: None, plan }],
         dry_run: false,
         transaction: Some(transaction),
         ignored: Vec::new(),
+        notes: Vec::new(),
         gone,
     };
     super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
@@ -157,7 +161,8 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
 fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
     let mut left: BTreeMap<(&CgroupKey, &crate::resize::knob::Knob), (&Step, &crate::resize::value::Value)> =
         BTreeMap::new();
-    for step in story.applied() {
+    let applied = story.applied();
+    for step in &applied {
         if let Action::Set { knob, new, .. } = &step.action {
             left.insert((&step.cgroup, knob), (step, new));
         }
@@ -170,7 +175,7 @@ fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
                 Exit::Infeasible,
                 format!(
                     "{}: {knob} was set to {wanted} and is {found} now: something else has changed it; --force undoes it all the same",
-                    step.level
+                    scene.name(key, &step.level)
                 ),
             ));
         }
@@ -182,8 +187,8 @@ fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
 pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
     let mut names = Vec::new();
     let mut failed: Option<Halt> = None;
-    for story in transaction::all()?.into_iter().flatten().filter(Story::is_abandoned) {
-        let held = take(&story.head.lock, deadline(asked.timeout))?;
+    for story in transaction::unfinished()?.into_iter().filter(Story::is_abandoned) {
+        let held = commit::take(&story.head.locks, deadline(asked.timeout))?;
         // whoever had the lock may have done it
         match transaction::story(&story.head.transaction) {
             Ok(story) if story.is_abandoned() => match undo(&story, asked.timeout) {
@@ -206,22 +211,14 @@ pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Brings to an end what a killed process left on this lock, which is held.
-pub(super) fn recover_lock(lock: &str, timeout: u64) -> Result<(), Halt> {
-    let stories = transaction::all()?.into_iter().flatten();
-    for story in stories.filter(|story| story.head.lock == lock && story.is_abandoned()) {
-        undo(&story, timeout)?;
-    }
-    Ok(())
-}
-
-fn undo(story: &Story, timeout: u64) -> Result<(), Halt> {
+/// Brings to an end what a killed process left; its locks are held.
+pub(super) fn undo(story: &Story, timeout: u64) -> Result<(), Halt> {
     let scene = scene(story, timeout, false)?;
-    let applied: Vec<Step> =
-        story.applied().iter().filter(|step| scene.sites.contains_key(&step.cgroup)).cloned().collect();
+    let mut applied = story.applied();
+    applied.retain(|step| scene.sites.contains_key(&step.cgroup));
     let journal = Journal::resume(story)?;
-    let mut progress = Progress::default();
-    let remains = transaction::undo(&scene, &applied, &mut progress);
+    let progress = Progress::default();
+    let remains = transaction::undo(&scene, &applied, &progress);
     progress.end();
     let why = "its process was killed".to_owned();
     if remains.is_empty() {
@@ -261,6 +258,7 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
             init: cgroup.init,
             unit: cgroup.unit.clone(),
             formula,
+            pod: cgroup.pod.clone(),
         };
         sites.insert(CgroupKey(key.clone()), site);
     }
@@ -269,7 +267,7 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
     let files =
         asked.filter(|file| !known.contains(&file.as_str()) && !file.starts_with("hugetlb.")).collect();
     let units = sites.values().any(|site| site.unit.is_some());
-    let systemd = if units { Some(RefCell::new(Systemd::connect()?)) } else { None };
+    let systemd = if units { Some(Mutex::new(Systemd::connect()?)) } else { None };
     Ok(Scene {
         tree,
         systemd,

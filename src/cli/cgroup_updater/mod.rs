@@ -1,7 +1,10 @@
 //! `runc-strict cgroup-updater`: CPU, memory and other limits of running containers changed in place, as a transaction:
 //! planned, applied in order, read back, and rolled back when something fails. Docs: docs/resize.md.
 
+mod apply;
 mod change;
+mod commit;
+mod exclusive;
 mod exit;
 mod history;
 mod options;
@@ -45,7 +48,7 @@ enum Command {
     /// Change limits of one container, and of its pod in step
     #[command(after_help = EXIT_CODES)]
     Set(Box<options::Set>),
-    /// Change limits of several containers of a pod at once, by a Pod's manifest
+    /// Change limits of several containers of one or many pods at once, by their manifests
     #[command(after_help = EXIT_CODES)]
     Apply(options::Apply),
     /// Show limits, usage and pressure of a container or a pod, and where the runtime believes otherwise
@@ -65,7 +68,7 @@ enum Command {
 pub(super) fn run(arguments: &Arguments) -> u8 {
     let (json, done) = match &arguments.command {
         Command::Set(set) => (set.how.json, change::set(set)),
-        Command::Apply(apply) => (apply.how.json, change::apply(apply)),
+        Command::Apply(apply) => (apply.how.json, apply::apply(apply)),
         Command::Status(asked) => (asked.json, status::status(asked)),
         Command::Rollback(asked) => (asked.json, history::rollback(asked)),
         Command::Recover(asked) => (asked.json, history::recover(asked)),

@@ -1,9 +1,11 @@
 //! What was found, opened and read: the snapshot for the planner, and the scene that a transaction changes.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::exclusive::ExclusiveCpus;
 use super::exit::{Exit, Halt};
 use super::options::{Formula, Mode};
 use super::target::{Found, Member};
@@ -91,99 +93,123 @@ impl Real {
     }
 }
 
-/// Opens and reads everything.
-///
-/// # Errors
-/// What went away, or can't be read.
-pub(super) fn read(
-    tree: Tree,
-    found: &Found,
-    files: Vec<String>,
+/// A scene that is being set up, pod by pod.
+#[derive(Debug)]
+pub(super) struct Stage {
+    scene: Scene,
+    real: Real,
     wishes: Wishes,
-) -> Result<(Scene, Snapshot, Facts), Halt> {
-    let real = Real::find();
-    let mut scene = Scene {
-        tree,
-        systemd: None,
-        sites: std::collections::BTreeMap::new(),
-        before: std::collections::BTreeMap::new(),
-        files,
-        abilities: real.abilities(),
-        page: cgroup::page(),
-        way: ReclaimWay::ByTheWrite,
-        force: wishes.force,
-        deadline: Instant::now() + Duration::from_secs(wishes.timeout),
-    };
-    let version = scene.tree.version();
-    let mut containers = Vec::new();
-    let mut runtimes = Vec::new();
-    for member in &found.containers {
-        let runtime = real.of(member);
-        let wanted = found.chosen.as_ref().is_none_or(|name| *name == member.name);
-        if wanted {
-            runtimes.push((member.name.clone(), runtime.is_some()));
-        }
-        let formula = formula(&real, wishes.formula, runtime.as_ref());
-        let site = |runtime| Fresh { runtime, init: member.init, formula };
-        let cgroup = match open(&mut scene, &member.place, site(runtime)) {
-            Ok(cgroup) => cgroup,
-            // it ended while we looked
-            Err(halt) if halt.exit == Exit::NotFound && !wanted => continue,
-            Err(halt) => return Err(halt),
+    /// What lies above pods; most have the same cgroup above.
+    above: BTreeMap<Place, Above>,
+    exclusive: ExclusiveCpus,
+}
+
+impl Stage {
+    /// An empty one. `files` are read beside the usual ones.
+    pub(super) fn new(tree: Tree, files: Vec<String>, wishes: Wishes) -> Stage {
+        let real = Real::find();
+        let scene = Scene {
+            tree,
+            systemd: None,
+            sites: BTreeMap::new(),
+            before: BTreeMap::new(),
+            files,
+            abilities: real.abilities(),
+            page: cgroup::page(),
+            way: ReclaimWay::ByTheWrite,
+            force: wishes.force,
+            deadline: Instant::now() + Duration::from_secs(wishes.timeout),
         };
-        let nested = match &member.nested {
-            Some(place) => Some(open(&mut scene, place, site(None))?),
+        Stage { scene, real, wishes, above: BTreeMap::new(), exclusive: ExclusiveCpus::load() }
+    }
+
+    /// What was set up.
+    pub(super) fn scene(self) -> Scene {
+        self.scene
+    }
+
+    /// Opens and reads a pod; `title` is what it is called where there are several.
+    ///
+    /// # Errors
+    /// What went away, or can't be read.
+    pub(super) fn pod(&mut self, found: &Found, title: Option<&str>) -> Result<(Snapshot, Facts), Halt> {
+        let version = self.scene.tree.version();
+        let mut containers = Vec::new();
+        let mut runtimes = Vec::new();
+        let mut by_unit = false;
+        for member in &found.containers {
+            let runtime = self.real.of(member);
+            let wanted = found.chosen.as_ref().is_none_or(|name| *name == member.name);
+            if wanted {
+                runtimes.push((member.name.clone(), runtime.is_some()));
+            }
+            let formula = formula(&self.real, self.wishes.formula, runtime.as_ref());
+            let site = |runtime| Fresh { runtime, init: member.init, formula, title };
+            let cgroup = match open(&mut self.scene, &member.place, site(runtime)) {
+                Ok(cgroup) => cgroup,
+                // it ended while we looked
+                Err(halt) if halt.exit == Exit::NotFound && !wanted => continue,
+                Err(halt) => return Err(halt),
+            };
+            let nested = match &member.nested {
+                Some(place) => Some(open(&mut self.scene, place, site(None))?),
+                None => None,
+            };
+            by_unit |= cgroup.unit.is_some();
+            let exclusive_cpus = self.exclusive.has(found.names.uid.as_deref(), &member.name);
+            containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus });
+        }
+        let fresh = Fresh { runtime: None, init: None, formula: WeightFormula::Linear, title };
+        let pod = match &found.pod {
+            Some((place, _)) => Some(open(&mut self.scene, place, fresh)?),
             None => None,
         };
-        containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus: false });
+        by_unit |= pod.as_ref().is_some_and(|pod| pod.unit.is_some());
+        let top = found.pod.as_ref().map(|(place, _)| place);
+        let top = top.or_else(|| found.containers.first().map(|one| &one.place));
+        let above = self.above(top.and_then(Place::parent));
+        if version == CgroupVersion::V2 && self.scene.way == ReclaimWay::ByTheWrite {
+            let has = self.scene.sites.values().any(|site| site.group.has("memory.reclaim"));
+            self.scene.way = if has { ReclaimWay::Probe } else { ReclaimWay::High };
+        }
+        let crun = self.real.version.kind == Kind::Crun;
+        if self.wishes.mode == Mode::Runtime && crun && by_unit {
+            let why = "crun's update doesn't tell systemd, whose next reload would undo it, and lifts a swap limit of 0; use --mode direct";
+            return Err(Halt::new(Exit::Infeasible, why));
+        }
+        // crun keeps no resources in its state: there is nothing to keep true
+        let auto = if crun && self.wishes.mode == Mode::Auto { Mode::Direct } else { self.wishes.mode };
+        let facts = Facts {
+            page: self.scene.page,
+            mode: mode(auto, &runtimes)?,
+            runtime: self.scene.abilities,
+            systemd: match &self.scene.systemd {
+                Some(systemd) => systemd.lock().unwrap_or_else(PoisonError::into_inner).version()?,
+                None => 0,
+            },
+            reclaim: self.scene.way,
+            throttling: ThrottlingFactor::DEFAULT,
+            force: self.wishes.force,
+        };
+        Ok((Snapshot { version, pod, containers, complete: found.complete, above }, facts))
     }
-    let pod = match &found.pod {
-        Some((place, _)) => Some(open(
-            &mut scene,
-            place,
-            Fresh { runtime: None, init: None, formula: WeightFormula::Linear },
-        )?),
-        None => None,
-    };
-    let top =
-        found.pod.as_ref().map(|(place, _)| place).or_else(|| found.containers.first().map(|one| &one.place));
-    let above = above(&scene.tree, top.and_then(Place::parent));
-    if version == CgroupVersion::V2 {
-        let has = scene.sites.values().any(|site| site.group.has("memory.reclaim"));
-        scene.way = if has { ReclaimWay::Probe } else { ReclaimWay::High };
+
+    fn above(&mut self, parent: Option<Place>) -> Above {
+        let Some(parent) = parent else { return Above { ratio: Limit::Max, cpus: None, mems: None } };
+        let tree = &self.scene.tree;
+        self.above.entry(parent.clone()).or_insert_with(|| above(tree, &parent)).clone()
     }
-    let by_unit = real.version.kind == Kind::Crun && scene.sites.values().any(|site| site.unit.is_some());
-    if wishes.mode == Mode::Runtime && by_unit {
-        let why = "crun's update doesn't tell systemd, whose next reload would undo it, and lifts a swap limit of 0; use --mode direct";
-        return Err(Halt::new(Exit::Infeasible, why));
-    }
-    // crun keeps no resources in its state: there is nothing to keep true
-    let auto =
-        if real.version.kind == Kind::Crun && wishes.mode == Mode::Auto { Mode::Direct } else { wishes.mode };
-    let mode = mode(auto, &runtimes)?;
-    let facts = Facts {
-        page: scene.page,
-        mode,
-        runtime: scene.abilities,
-        systemd: match &scene.systemd {
-            Some(systemd) => systemd.borrow_mut().version()?,
-            None => 0,
-        },
-        reclaim: scene.way,
-        throttling: ThrottlingFactor::DEFAULT,
-        force: wishes.force,
-    };
-    Ok((scene, Snapshot { version, pod, containers, complete: found.complete, above }, facts))
 }
 
 /// What is known of a site before it is opened.
-struct Fresh {
+struct Fresh<'a> {
     runtime: Option<Runtime>,
     init: Option<crate::node::process::ProcessKey>,
     formula: WeightFormula,
+    title: Option<&'a str>,
 }
 
-fn open(scene: &mut Scene, place: &Place, fresh: Fresh) -> Result<Cgroup, Halt> {
+fn open(scene: &mut Scene, place: &Place, fresh: Fresh<'_>) -> Result<Cgroup, Halt> {
     let named = |fault: cgroup::Fault| {
         let halt = Halt::from(fault);
         Halt {
@@ -195,13 +221,20 @@ fn open(scene: &mut Scene, place: &Place, fresh: Fresh) -> Result<Cgroup, Halt> 
     let knobs = cgroup::cgroup(&group, &scene.files).map_err(named)?;
     let memory = cgroup::memory(&scene.tree, &group).map_err(named)?;
     let key = CgroupKey(place.to_string());
-    let Fresh { runtime, init, formula } = fresh;
+    let Fresh { runtime, init, formula, title } = fresh;
     let unit = unit(scene, place)?;
     let formula = measured(&knobs, runtime.as_ref()).unwrap_or(formula);
     scene.before.insert(key.clone(), knobs.clone());
     scene.sites.insert(
         key.clone(),
-        Site { group, runtime, init, unit: unit.as_ref().map(|unit| unit.name.clone()), formula },
+        Site {
+            group,
+            runtime,
+            init,
+            unit: unit.as_ref().map(|unit| unit.name.clone()),
+            formula,
+            pod: title.map(str::to_owned),
+        },
     );
     Ok(Cgroup { key, knobs, unit, formula, memory })
 }
@@ -213,10 +246,10 @@ fn unit(scene: &mut Scene, place: &Place) -> Result<Option<Unit>, Halt> {
         return Ok(None);
     }
     if scene.systemd.is_none() {
-        scene.systemd = Some(RefCell::new(Systemd::connect()?));
+        scene.systemd = Some(Mutex::new(Systemd::connect()?));
     }
     let Some(systemd) = &scene.systemd else { return Ok(None) };
-    let knobs = systemd.borrow_mut().unit(scene.tree.version(), name)?;
+    let knobs = systemd.lock().unwrap_or_else(PoisonError::into_inner).unit(scene.tree.version(), name)?;
     Ok(knobs.map(|knobs| Unit { name: name.to_owned(), knobs }))
 }
 
@@ -258,15 +291,14 @@ fn mode(asked: Mode, runtimes: &[(String, bool)]) -> Result<snapshot::Mode, Halt
     }
 }
 
-fn above(tree: &Tree, parent: Option<Place>) -> Above {
-    let Some(parent) = parent else { return Above { ratio: Limit::Max, cpus: None, mems: None } };
+fn above(tree: &Tree, parent: &Place) -> Above {
     let set = |name: &str| {
-        let group = tree.group(&parent).ok()?;
+        let group = tree.group(parent).ok()?;
         let file = match tree.version() {
             CgroupVersion::V1 => name.to_owned(),
             CgroupVersion::V2 => format!("{name}.effective"),
         };
         group.read(&file).ok().flatten()?.trim().parse::<Cpuset>().ok().filter(|set| !set.is_empty())
     };
-    Above { ratio: cgroup::ratio(tree, &parent), cpus: set("cpuset.cpus"), mems: set("cpuset.mems") }
+    Above { ratio: cgroup::ratio(tree, parent), cpus: set("cpuset.cpus"), mems: set("cpuset.mems") }
 }

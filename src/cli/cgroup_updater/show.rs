@@ -1,15 +1,15 @@
 //! What people and programs see of a change.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Halt};
 use crate::node::transaction::Watcher;
 use crate::resize::amount::Bytes;
-use crate::resize::plan::{Action, Level, Plan, Step};
+use crate::resize::plan::{Action, Plan, Step};
 
 /// The version of the JSON documents.
 pub(super) const SCHEMA: u32 = 1;
@@ -18,18 +18,41 @@ pub(super) const SCHEMA: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) command: &'static str,
-    pub(super) plan: Plan,
+    pub(super) plans: Vec<PodPlan>,
     pub(super) dry_run: bool,
     pub(super) transaction: Option<String>,
     /// What was asked and no cgroup bounds.
     pub(super) ignored: Vec<String>,
+    /// What else was passed over, as whole sentences.
+    pub(super) notes: Vec<String>,
     /// Containers that ended meanwhile.
-    pub(super) gone: BTreeSet<Level>,
+    pub(super) gone: Vec<String>,
+}
+
+/// The plan for one pod.
+#[derive(Debug)]
+pub(super) struct PodPlan {
+    /// What the pod is called, where there are several.
+    pub(super) title: Option<String>,
+    /// Its uid, where it is known.
+    pub(super) uid: Option<String>,
+    pub(super) plan: Plan,
+}
+
+impl Outcome {
+    /// True if everything is as asked already.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plans.iter().all(|one| one.plan.is_empty())
+    }
 }
 
 /// The plan for people.
 pub(super) fn plan(outcome: &Outcome) -> String {
-    outcome.plan.to_string()
+    let one = |one: &PodPlan| match &one.title {
+        Some(title) => format!("{title}\n{}", one.plan),
+        None => one.plan.to_string(),
+    };
+    outcome.plans.iter().map(one).collect()
 }
 
 /// The last words for people; `shown` says that they have seen the plan.
@@ -43,15 +66,18 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
             crate::quote::quoted(name.as_bytes())
         );
     }
-    for level in &outcome.gone {
-        let _ = writeln!(out, "note: {level} ended meanwhile, and its limits with it");
+    for note in &outcome.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    for name in &outcome.gone {
+        let _ = writeln!(out, "note: {name} ended meanwhile, and its limits with it");
     }
     if outcome.dry_run {
         out.push_str("Dry run: nothing was changed.\n");
         return out;
     }
     if !shown {
-        outcome.plan.notices.iter().for_each(|notice| {
+        notices(outcome).iter().for_each(|notice| {
             let _ = writeln!(out, "note: {notice}");
         });
     }
@@ -59,7 +85,7 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
         None if shown => {}
         None => out.push_str("Nothing to do: everything is as asked.\n"),
         Some(name) => {
-            let steps = outcome.plan.steps.len();
+            let steps: usize = outcome.plans.iter().map(|one| one.plan.steps.len()).sum();
             let many = if steps == 1 { "step" } else { "steps" };
             let _ = writeln!(
                 out,
@@ -70,10 +96,18 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
     out
 }
 
+/// The notices of all plans, each with its pod where there are several.
+fn notices(outcome: &Outcome) -> Vec<String> {
+    let of = |one: &PodPlan| {
+        let title = one.title.as_ref().map(|title| format!("{title}, ")).unwrap_or_default();
+        one.plan.notices.iter().map(|notice| format!("{title}{notice}")).collect::<Vec<_>>()
+    };
+    outcome.plans.iter().flat_map(of).collect()
+}
+
 /// The same for programs.
 pub(super) fn json(outcome: &Outcome) -> String {
-    let notices: Vec<String> = outcome.plan.notices.iter().map(ToString::to_string).collect();
-    let gone: Vec<String> = outcome.gone.iter().map(ToString::to_string).collect();
+    let steps = outcome.plans.iter().flat_map(|one| one.plan.steps.iter().map(|step| step_json(one, step)));
     let result = match (outcome.dry_run, &outcome.transaction) {
         (true, _) => "planned",
         (false, None) => "nothing-to-do",
@@ -81,8 +115,18 @@ pub(super) fn json(outcome: &Outcome) -> String {
     };
     line(&json!({
         "v": SCHEMA, "command": outcome.command, "result": result, "transaction": outcome.transaction,
-        "steps": outcome.plan.steps, "notices": notices, "ignored": outcome.ignored, "ended": gone,
+        "steps": steps.collect::<Vec<_>>(), "notices": notices(outcome), "ignored": outcome.ignored,
+        "notes": outcome.notes, "ended": outcome.gone,
     }))
+}
+
+/// A step, with its pod's uid.
+fn step_json(one: &PodPlan, step: &Step) -> Json {
+    let mut document = json!(step);
+    if let (Some(document), Some(uid)) = (document.as_object_mut(), &one.uid) {
+        document.insert("pod".to_owned(), json!(uid));
+    }
+    document
 }
 
 /// Why nothing came of it, for programs.
@@ -112,30 +156,30 @@ pub(super) fn change(step: &Step) -> Option<String> {
 /// Shows that memory is being reclaimed: a line that moves on a terminal, else a plain line at the beginning.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    shown: bool,
+    shown: AtomicBool,
 }
 
 impl Progress {
     /// Takes the moving line away.
-    pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.shown) && std::io::stderr().is_terminal() {
+    pub(super) fn end(&self) {
+        if self.shown.swap(false, Ordering::Relaxed) && std::io::stderr().is_terminal() {
             write_stderr("\r\x1b[K");
         }
     }
 }
 
 impl Watcher for Progress {
-    fn reclaiming(&mut self, level: &Level, usage: Bytes, target: Bytes) {
+    fn reclaiming(&self, what: &str, usage: Bytes, target: Bytes) {
         let mebibytes = |bytes: Bytes| bytes.get().div_ceil(1 << 20);
         let (usage, target) = (mebibytes(usage), mebibytes(target));
+        let shown = self.shown.swap(true, Ordering::Relaxed);
         if std::io::stderr().is_terminal() {
             write_stderr(&format!(
-                "\r\x1b[K{level}: reclaiming memory, {usage} MiB in use, {target} MiB wanted"
+                "\r\x1b[K{what}: reclaiming memory, {usage} MiB in use, {target} MiB wanted"
             ));
-        } else if !self.shown {
-            write_stderr(&format!("{level}: reclaiming memory, {usage} MiB in use, {target} MiB wanted\n"));
+        } else if !shown {
+            write_stderr(&format!("{what}: reclaiming memory, {usage} MiB in use, {target} MiB wanted\n"));
         }
-        self.shown = true;
     }
 }
 

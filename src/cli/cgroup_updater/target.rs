@@ -3,6 +3,7 @@
 //! A container is known by our records, by a runtime root that is named, or by the roots that engines use. Whatever is
 //! found by name is looked at: a container's cgroup is where its first process is, and the pod's is the folder above.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -65,14 +66,28 @@ struct Known {
     sandbox: bool,
 }
 
+/// Finds pods and containers. What has to be looked through for that is looked through once, however many are asked for.
+pub(super) struct Finder<'a> {
+    tree: &'a Tree,
+    /// The runtime root that was named.
+    root: Option<&'a Path>,
+    /// All containers that are known, by id.
+    keys: OnceCell<BTreeMap<String, Key>>,
+    /// Where the first processes of all of them are.
+    places: OnceCell<Vec<(Place, Key)>>,
+    /// The cgroups of all pods, by uid.
+    pods: OnceCell<BTreeMap<String, Vec<Place>>>,
+}
+
 /// Finds what the flags mean.
 ///
 /// # Errors
 /// Exit 6 for what isn't there, 2 for what is ambiguous.
 pub(super) fn find(tree: &Tree, target: &Target) -> Result<Found, Halt> {
     let root = target.root.as_deref();
+    let finder = Finder::new(tree, root);
     if let Some(uid) = &target.whose.pod {
-        return pod(tree, uid, target.container_name.as_deref(), root);
+        return finder.pod(uid, target.container_name.as_deref());
     }
     let (place, key) = if let Some(word) = &target.whose.container {
         let key = by_id(word, root)?;
@@ -102,9 +117,9 @@ pub(super) fn find(tree: &Tree, target: &Target) -> Result<Found, Halt> {
     }
     let above = place.parent().filter(|parent| pod_of(parent.name()).is_some());
     let mut found = match above {
-        Some(above) => of_pod(tree, above, root, key.as_ref().map(|key| (&place, key)))?,
+        Some(above) => finder.of_pod(above, key.as_ref().map(|key| (&place, key)))?,
         None => {
-            let known = look(tree, place.clone(), key.or_else(|| key_at(tree, &place, root)));
+            let known = look(tree, place.clone(), key.or_else(|| finder.key_at(&place)));
             let names = known.names;
             Found { pod: None, names, containers: vec![known.member], complete: true, chosen: None }
         }
@@ -120,25 +135,139 @@ pub(super) fn find(tree: &Tree, target: &Target) -> Result<Found, Halt> {
     Ok(found)
 }
 
-/// The pod with this uid, and of it one container or all.
-pub(super) fn pod(tree: &Tree, uid: &str, name: Option<&str>, root: Option<&Path>) -> Result<Found, Halt> {
-    let place = pod_place(tree, uid)?;
-    let mut found = of_pod(tree, place, root, None)?;
-    let known =
-        || found.containers.iter().map(|one| quoted(one.name.as_bytes())).collect::<Vec<_>>().join(", ");
-    match name {
-        Some(name) if !found.containers.iter().any(|one| one.name == name) => {
+impl<'a> Finder<'a> {
+    pub(super) fn new(tree: &'a Tree, root: Option<&'a Path>) -> Finder<'a> {
+        Finder { tree, root, keys: OnceCell::new(), places: OnceCell::new(), pods: OnceCell::new() }
+    }
+
+    /// The pod with this uid, and of it one container or all.
+    pub(super) fn pod(&self, uid: &str, name: Option<&str>) -> Result<Found, Halt> {
+        let place = self.pod_place(uid)?;
+        let mut found = self.of_pod(place, None)?;
+        let known =
+            || found.containers.iter().map(|one| quoted(one.name.as_bytes())).collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) if !found.containers.iter().any(|one| one.name == name) => {
+                return Err(Halt::not_found(format!(
+                    "pod {} has no container {}; it has {}",
+                    quoted(uid.as_bytes()),
+                    quoted(name.as_bytes()),
+                    known()
+                )));
+            }
+            _ => {}
+        }
+        found.chosen = name.map(str::to_owned);
+        Ok(found)
+    }
+
+    /// The one cgroup of a pod.
+    fn pod_place(&self, uid: &str) -> Result<Place, Halt> {
+        let found = self.pods.get_or_init(|| self.find_pods()).get(uid);
+        let uid = quoted(uid.as_bytes());
+        match found.map(Vec::as_slice) {
+            Some([one]) => Ok(one.clone()),
+            None | Some([]) => Err(Halt::not_found(format!(
+                "there is no cgroup of a pod with uid {uid}; see kubectl get pod -o yaml, metadata.uid"
+            ))),
+            Some([one, other, ..]) => Err(Halt::usage(format!(
+                "two cgroups are called after pod {uid}: {} and {}; name the container by --cgroup PATH",
+                quoted(one.path().as_bytes()),
+                quoted(other.path().as_bytes())
+            ))),
+        }
+    }
+
+    /// Walks down to all cgroups that are called as pods are.
+    fn find_pods(&self) -> BTreeMap<String, Vec<Place>> {
+        let mut found: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        let mut top = Place::default();
+        self.tree.controllers().for_each(|name| top.insert(name, "/"));
+        let mut level = vec![top];
+        for _ in 0..DEPTH {
+            let mut below = Vec::new();
+            for place in level {
+                let Ok(group) = self.tree.group(&place) else { continue };
+                for name in group.children() {
+                    let child = place.child(&name);
+                    match pod_of(&name) {
+                        Some(uid) => found.entry(uid).or_default().push(child),
+                        None => below.push(child),
+                    }
+                }
+            }
+            level = below;
+        }
+        found
+    }
+
+    /// The pod in this cgroup. `given` is a container of it whose key is known already.
+    fn of_pod(&self, place: Place, given: Option<(&Place, &Key)>) -> Result<Found, Halt> {
+        let group = self.tree.group(&place)?;
+        let uid = pod_of(place.name()).unwrap_or_default();
+        let (mut containers, mut names, mut complete) = (Vec::new(), Pod::default(), true);
+        for name in group.children() {
+            // CRI-O's monitor of a container
+            if name.starts_with("crio-conmon-") {
+                continue;
+            }
+            let child = place.child(&name);
+            let key = given.filter(|(place, _)| **place == child).map(|(_, key)| key.clone());
+            let key = key.or_else(|| self.key_at(&child));
+            complete &= key.is_some();
+            let known = look(self.tree, child, key);
+            if names.uid.is_none() && names.name.is_none() {
+                names = Pod { container: None, ..known.names };
+            }
+            if !known.sandbox {
+                containers.push(known.member);
+            }
+        }
+        let unique = |name: &str| containers.iter().filter(|one: &&Member| one.name == name).count() == 1;
+        let doubled: Vec<String> =
+            containers.iter().filter(|one| !unique(&one.name)).map(|one| one.name.clone()).collect();
+        for member in containers.iter_mut().filter(|one| doubled.contains(&one.name)) {
+            member.name = container_id(member.place.name()).to_owned();
+        }
+        if containers.is_empty() {
             return Err(Halt::not_found(format!(
-                "pod {} has no container {}; it has {}",
-                quoted(uid.as_bytes()),
-                quoted(name.as_bytes()),
-                known()
+                "pod {} has no container that runs",
+                quoted(uid.as_bytes())
             )));
         }
-        _ => {}
+        names.uid.get_or_insert_with(|| uid.clone());
+        Ok(Found { pod: Some((place, uid)), names, containers, complete, chosen: None })
     }
-    found.chosen = name.map(str::to_owned);
-    Ok(found)
+
+    /// All containers that are known, by id.
+    fn keys(&self) -> &BTreeMap<String, Key> {
+        self.keys.get_or_init(|| {
+            let recorded = selection::known(None).unwrap_or_default();
+            let named = self.root.map(|root| selection::known(Some(root)).unwrap_or_default());
+            let usual = ROOTS.iter().map(Path::new).filter(|root| root.is_dir());
+            let usual = usual.flat_map(|root| selection::known(Some(root)).unwrap_or_default());
+            // what was named counts most
+            let all = usual.chain(recorded).chain(named.unwrap_or_default());
+            all.map(|key| (key.id.clone(), key)).collect()
+        })
+    }
+
+    /// The container that a cgroup is called after; else the one whose first process is in it.
+    fn key_at(&self, place: &Place) -> Option<Key> {
+        let keys = self.keys();
+        if let Some(key) = keys.get(container_id(place.name())) {
+            return Some(key.clone());
+        }
+        let places = self.places.get_or_init(|| {
+            let place_of = |key: &Key| {
+                let state = State::read(&key.root, OsStr::new(&key.id)).ok()?;
+                let init = Some(state.init).filter(|init| init.runs())?;
+                Some((climb(&self.tree.place_of(init.pid).ok()?), key.clone()))
+            };
+            keys.values().filter_map(place_of).collect()
+        });
+        places.iter().find(|(there, _)| there == place).map(|(_, key)| key.clone())
+    }
 }
 
 /// A container by the beginning of its id: of a record, below the root that was named, or below an engine's.
@@ -192,108 +321,6 @@ fn climb(place: &Place) -> Place {
     let scope =
         place.parent().filter(|above| place.name() == "container" && above.name().ends_with(".scope"));
     scope.unwrap_or_else(|| place.clone())
-}
-
-/// The one cgroup of a pod.
-fn pod_place(tree: &Tree, uid: &str) -> Result<Place, Halt> {
-    let mut found = Vec::new();
-    let mut top = Place::default();
-    tree.controllers().for_each(|name| top.insert(name, "/"));
-    let mut level = vec![top];
-    for _ in 0..DEPTH {
-        let mut below = Vec::new();
-        for place in level {
-            let Ok(group) = tree.group(&place) else { continue };
-            for name in group.children() {
-                let child = place.child(&name);
-                match pod_of(&name) {
-                    Some(other) if other == uid => found.push(child),
-                    Some(_) => {}
-                    None => below.push(child),
-                }
-            }
-        }
-        level = below;
-    }
-    let uid = quoted(uid.as_bytes());
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Halt::not_found(format!(
-            "there is no cgroup of a pod with uid {uid}; see kubectl get pod -o yaml, metadata.uid"
-        ))),
-        [one, other, ..] => Err(Halt::usage(format!(
-            "two cgroups are called after pod {uid}: {} and {}; name the container by --cgroup PATH",
-            quoted(one.path().as_bytes()),
-            quoted(other.path().as_bytes())
-        ))),
-    }
-}
-
-/// The pod in this cgroup. `given` is a container of it whose key is known already.
-fn of_pod(
-    tree: &Tree,
-    place: Place,
-    root: Option<&Path>,
-    given: Option<(&Place, &Key)>,
-) -> Result<Found, Halt> {
-    let group = tree.group(&place)?;
-    let uid = pod_of(place.name()).unwrap_or_default();
-    let keys = keys_by_id(root);
-    let (mut containers, mut names, mut complete) = (Vec::new(), Pod::default(), true);
-    for name in group.children() {
-        // CRI-O's monitor of a container
-        if name.starts_with("crio-conmon-") {
-            continue;
-        }
-        let child = place.child(&name);
-        let key = given.filter(|(place, _)| **place == child).map(|(_, key)| key.clone());
-        let key =
-            key.or_else(|| keys.get(container_id(&name)).cloned()).or_else(|| key_at(tree, &child, root));
-        complete &= key.is_some();
-        let known = look(tree, child, key);
-        if names.uid.is_none() && names.name.is_none() {
-            names = Pod { container: None, ..known.names };
-        }
-        if !known.sandbox {
-            containers.push(known.member);
-        }
-    }
-    let unique = |name: &str| containers.iter().filter(|one: &&Member| one.name == name).count() == 1;
-    let doubled: Vec<String> =
-        containers.iter().filter(|one| !unique(&one.name)).map(|one| one.name.clone()).collect();
-    for member in containers.iter_mut().filter(|one| doubled.contains(&one.name)) {
-        member.name = container_id(member.place.name()).to_owned();
-    }
-    if containers.is_empty() {
-        return Err(Halt::not_found(format!("pod {} has no container that runs", quoted(uid.as_bytes()))));
-    }
-    names.uid.get_or_insert_with(|| uid.clone());
-    Ok(Found { pod: Some((place, uid)), names, containers, complete, chosen: None })
-}
-
-/// All containers that are known, by id.
-fn keys_by_id(root: Option<&Path>) -> BTreeMap<String, Key> {
-    let recorded = selection::known(None).unwrap_or_default();
-    let named = root.map(|root| selection::known(Some(root)).unwrap_or_default()).unwrap_or_default();
-    let usual = ROOTS.iter().map(Path::new).filter(|root| root.is_dir());
-    let usual = usual.flat_map(|root| selection::known(Some(root)).unwrap_or_default());
-    // what was named counts most
-    usual.chain(recorded).chain(named).map(|key| (key.id.clone(), key)).collect()
-}
-
-/// The container whose first process is in this cgroup, where the cgroup isn't called after it.
-fn key_at(tree: &Tree, place: &Place, root: Option<&Path>) -> Option<Key> {
-    let keys = keys_by_id(root);
-    if let Some(key) = keys.get(container_id(place.name())) {
-        return Some(key.clone());
-    }
-    let is_here = |key: &&Key| {
-        let state = State::read(&key.root, OsStr::new(&key.id)).ok().filter(|state| state.init.runs());
-        state
-            .and_then(|state| tree.place_of(state.init.pid).ok())
-            .is_some_and(|there| climb(&there) == *place)
-    };
-    keys.values().find(is_here).cloned()
 }
 
 /// Looks at one container's cgroup.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -17,6 +18,9 @@ use crate::resize::knob::CgroupVersion;
 /// A cgroup's file is a page of text; io.max may have a line for each disk.
 const LIMIT: u64 = 1024 * 1024;
 
+/// The kernel prints such files in pieces of a page.
+const PAGE: usize = 4096;
+
 /// A cgroup by its folders' numbers, which the kernel doesn't use again: (controller, inode).
 pub type Identity = Vec<(String, u64)>;
 
@@ -27,6 +31,8 @@ pub struct Group {
     place: Place,
     /// By controller: where it is, and the folder.
     folders: Vec<(String, PathBuf, File)>,
+    /// The names of its files of huge pages, once they were looked for.
+    hugepages: OnceLock<Vec<String>>,
 }
 
 /// Why something couldn't be done to a cgroup.
@@ -52,7 +58,7 @@ pub enum Fault {
 
 impl Group {
     pub(super) fn new(version: CgroupVersion, place: Place, folders: Vec<(String, PathBuf, File)>) -> Group {
-        Group { version, place, folders }
+        Group { version, place, folders, hugepages: OnceLock::new() }
     }
 
     /// Where it is.
@@ -95,15 +101,16 @@ impl Group {
     /// [`Fault`].
     pub fn read(&self, file: &str) -> Result<Option<String>, Fault> {
         let Some((_, _, folder)) = self.folder(file) else { return Ok(None) };
-        let mut text = String::new();
         let opened = match beneath(folder, Path::new(file), OFlag::O_RDONLY) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) if self.lives() => return Ok(None),
             Err(Errno::ENOENT) => return Err(Fault::Gone),
             Err(why) => return Err(self.fault(file, None, why)),
         };
-        match opened.take(LIMIT).read_to_string(&mut text) {
-            Ok(_) => Ok(Some(text)),
+        // with room for a page the text comes in one read(2), and a second one tells the end
+        let mut text = Vec::with_capacity(PAGE);
+        match opened.take(LIMIT).read_to_end(&mut text) {
+            Ok(_) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             // some files exist and can't be read: a controller that is compiled in and off
             Err(why) if errno(&why) == Errno::EOPNOTSUPP => Ok(None),
             Err(why) => Err(self.fault(file, None, errno(&why))),
@@ -166,7 +173,11 @@ impl Group {
     }
 
     /// The files of huge pages, whose names hold the machine's sizes.
-    pub(super) fn hugepage_files(&self) -> Vec<String> {
+    pub(super) fn hugepage_files(&self) -> &[String] {
+        self.hugepages.get_or_init(|| self.find_hugepage_files())
+    }
+
+    fn find_hugepage_files(&self) -> Vec<String> {
         let (controller, end) = match self.version {
             CgroupVersion::V1 => (Some("hugetlb"), ".limit_in_bytes"),
             CgroupVersion::V2 => (None, ".max"),

@@ -19,7 +19,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
 pub use group::{Fault, Group, Identity};
 pub use place::{Place, container_id, pod_of};
-pub use read::{cgroup, memory, page, ratio};
+pub use read::{cgroup, like, memory, page, ratio};
 
 use super::members::{self, Mount};
 use crate::error::{Error, Result, show};

@@ -1,5 +1,6 @@
 //! What a cgroup holds now, in the planner's terms: its knobs, what its memory is used for, what lies above it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::{Fault, Group, Place, Tree};
@@ -15,10 +16,26 @@ use crate::resize::snapshot::MemoryUsage;
 /// # Errors
 /// [`Fault`] where the cgroup can't be read.
 pub fn cgroup(group: &Group, more: &[String]) -> Result<Knobs, Fault> {
-    let mut knobs = Knobs::default();
     let usual = group.version().files().iter().map(|file| (*file).to_owned());
-    let mut files: Vec<String> = usual.chain(group.hugepage_files()).collect();
-    files.extend(more.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
+    let files: BTreeSet<String> =
+        usual.chain(group.hugepage_files().iter().cloned()).chain(more.iter().cloned()).collect();
+    read(group, files)
+}
+
+/// Of the knobs of a cgroup those that `wanted` has, and what they can only be told with: quota and period are one thing.
+///
+/// # Errors
+/// [`Fault`] where the cgroup can't be read.
+pub fn like(group: &Group, wanted: &Knobs) -> Result<Knobs, Fault> {
+    let mut files: BTreeSet<String> = wanted.iter().map(|(knob, _)| knob.file()).collect();
+    if wanted.has(&Knob::CfsQuota) || wanted.has(&Knob::CfsPeriod) {
+        files.extend([Knob::CfsQuota.file(), Knob::CfsPeriod.file()]);
+    }
+    read(group, files)
+}
+
+fn read(group: &Group, files: BTreeSet<String>) -> Result<Knobs, Fault> {
+    let mut knobs = Knobs::default();
     for file in files {
         if let Some(text) = group.read(&file)? {
             knobs.extend(Knob::read_file(&file, &text).unwrap_or_default());

@@ -1,6 +1,10 @@
-//! A plan, done: call by call, each announced in the journal before and read back after.
+//! A plan, done: call by call, each announced in the journal before and read back after. The steps of one pod go one after
+//! the other; pods don't depend on each other, and where each step waits for a runtime they go side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Failure, Journal, Scene, Site, Watcher, reclaim, update};
 use crate::resize::knobs::Knobs;
@@ -9,53 +13,114 @@ use crate::resize::snapshot::CgroupKey;
 use crate::resize::value::Value;
 use crate::resize::verify::accepts;
 
+/// How many pods are changed at a time through runtimes, for each CPU: a runtime that starts waits a part of its time.
+const PODS_PER_CPU: usize = 2;
+
+/// How many at most: a runtime takes some 20 MB while it runs.
+const MOST_PODS: usize = 16;
+
 /// Where a plan stopped, and why.
 #[derive(Debug)]
 pub struct Stop {
-    /// The cgroup.
+    /// The part of the pod.
     pub level: Level,
+    /// Its cgroup.
+    pub cgroup: CgroupKey,
     /// Why.
     pub why: Failure,
 }
 
-/// Does all steps of the journal's plan. Containers that end meanwhile are passed over; what comes back are their names.
+/// Does all steps of the journal's plan, of which `pods` are the parts that belong to one pod each. Containers that end
+/// meanwhile are passed over; what comes back are their cgroups.
 ///
 /// # Errors
 /// `Stop` at the first step that fails; what was begun has to be undone.
 pub fn apply(
     scene: &Scene,
     steps: &[Step],
+    pods: &[Range<usize>],
     journal: &mut Journal,
-    watcher: &mut dyn Watcher,
-) -> Result<BTreeSet<Level>, Stop> {
-    let mut gone = BTreeSet::new();
-    for call in steps.chunk_by(|before, step| step.joins(before)) {
-        let Some(first) = call.first() else { continue };
-        let stop = |why| Stop { level: first.level.clone(), why };
-        journal.announce(call.len()).map_err(|why| stop(Failure::Other(why.to_string())))?;
-        if gone.contains(&first.level) {
-            continue;
-        }
-        match make(scene, call, watcher) {
-            Ok(()) => {}
-            Err(Failure::Gone) => {
-                gone.insert(first.level.clone());
-            }
-            Err(why) => return Err(stop(why)),
-        }
+    watcher: &dyn Watcher,
+) -> Result<BTreeSet<CgroupKey>, Stop> {
+    let run = Run { scene, steps, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
+    let waits = |step: &Step| {
+        matches!(step.action, Action::Set { route: Route::Runtime(_), .. } | Action::Reclaim(_))
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = pods.len().min(cpus.saturating_mul(PODS_PER_CPU)).min(MOST_PODS);
+    if threads < 2 || !steps.iter().any(waits) {
+        pods.iter().try_for_each(|pod| run.pod(pod.clone(), &AtomicBool::new(false)))?;
+    } else {
+        run.side_by_side(pods, threads)?;
     }
-    Ok(gone)
+    Ok(run.gone.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What the threads share.
+struct Run<'a> {
+    scene: &'a Scene,
+    steps: &'a [Step],
+    journal: Mutex<&'a mut Journal>,
+    watcher: &'a dyn Watcher,
+    gone: Mutex<BTreeSet<CgroupKey>>,
+}
+
+impl Run<'_> {
+    fn side_by_side(&self, pods: &[Range<usize>], threads: usize) -> Result<(), Stop> {
+        let (next, stopped, first) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
+        let work = || {
+            while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(stop) = self.pod(pod.clone(), &stopped) {
+                    stopped.store(true, Ordering::Relaxed);
+                    first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+                }
+            }
+        };
+        // every thread has ended before what they did is looked at, or undone
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+        first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// The steps of one pod, until something stops it.
+    fn pod(&self, pod: Range<usize>, stopped: &AtomicBool) -> Result<(), Stop> {
+        let mut at = pod.start;
+        for call in self.steps.get(pod).unwrap_or_default().chunk_by(|before, step| step.joins(before)) {
+            let Some(first) = call.first() else { continue };
+            if stopped.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let stop = |why| Stop { level: first.level.clone(), cgroup: first.cgroup.clone(), why };
+            let announced = at..at + call.len();
+            at = announced.end;
+            let gone = || self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            if gone().contains(&first.cgroup) {
+                continue;
+            }
+            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            journal.announce(announced).map_err(|why| stop(Failure::Other(why.to_string())))?;
+            drop(journal);
+            match make(self.scene, call, self.watcher) {
+                Ok(()) => {}
+                Err(Failure::Gone) => drop(gone().insert(first.cgroup.clone())),
+                Err(why) => return Err(stop(why)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Makes one call, and reads back.
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) fn make(scene: &Scene, call: &[Step], watcher: &mut dyn Watcher) -> Result<(), Failure> {
+pub(super) fn make(scene: &Scene, call: &[Step], watcher: &dyn Watcher) -> Result<(), Failure> {
     let Some(first) = call.first() else { return Ok(()) };
     let site = scene.site(&first.cgroup)?;
     match &first.action {
-        Action::Reclaim(wanted) => reclaim::reclaim(scene, site, &first.level, wanted, watcher),
+        Action::Reclaim(wanted) => {
+            let name = scene.name(&first.cgroup, &first.level);
+            reclaim::reclaim(scene, site, &name, wanted, watcher)
+        }
         Action::Set { route: Route::Runtime(_), .. } => by_runtime(scene, site, call),
         Action::Set { route: Route::Systemd { unit, .. }, .. } => by_systemd(scene, site, unit, call),
         Action::Set { knob, new, route: Route::File, .. } => {
@@ -97,7 +162,7 @@ fn by_systemd(scene: &Scene, site: &Site, unit: &str, call: &[Step]) -> Result<(
         }
     }
     let properties: Vec<_> = properties.into_iter().collect();
-    let done = systemd.borrow_mut().set(unit, &properties);
+    let done = systemd.lock().unwrap_or_else(PoisonError::into_inner).set(unit, &properties);
     match done {
         Err(_) if !site.lives() => Err(Failure::Gone),
         Err(why) => Err(Failure::Other(why.to_string())),
@@ -130,7 +195,7 @@ pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), F
 
 /// Reads back.
 fn check(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), Failure> {
-    let now = scene.knobs(site)?;
+    let now = scene.knobs_like(site, wanted)?;
     for (knob, value) in wanted.iter() {
         if !accepts(knob, value, &now, site.owner(), scene.page) && !is_absent(value, now.get(knob)) {
             let found = now.get(knob).map_or_else(String::new, Value::to_string);

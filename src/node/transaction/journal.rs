@@ -1,11 +1,15 @@
 //! The journal of a transaction: a file of JSON lines below our own folder. The first line says who, what and where, with
-//! the whole plan; then a line before each call; and one at the end. Each line is on the disk before what it announces
-//! is done, so that whatever a killed process has begun can be undone by the next one. A last line that is torn
-//! announces something that was not begun.
+//! the whole plan; then a line before each call; and one at the end. Each line is written before what it announces is
+//! done, so that whatever a killed process has begun can be undone by the next one. A last line that is torn announces
+//! something that was not begun.
+//!
+//! The first line is forced to the disk. The others needn't be: what a process has written outlives it, and when the
+//! whole machine goes down, the cgroups that they are about go with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +37,9 @@ const KEPT: usize = 200;
 /// How old a journal without its first line has to be to count as given up.
 const STILLBORN: Duration = Duration::from_secs(60);
 
+/// How much of a journal's end is looked at to tell whether it is over: longer than a usual last line.
+const TAIL: u64 = 4096;
+
 /// A journal of a thousand containers is a megabyte.
 const LIMIT: u64 = 256 * 1024 * 1024;
 
@@ -52,10 +59,10 @@ pub struct Head {
     /// The transaction that it undoes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undoes: Option<String>,
-    /// The lock that it holds.
-    pub lock: String,
-    /// The pod, where it is known.
-    pub pod: Pod,
+    /// The locks that it holds, one for each pod.
+    pub locks: BTreeSet<String>,
+    /// The pods, as far as they are known.
+    pub pods: Vec<Pod>,
     /// How memory is reclaimed there.
     pub way: ReclaimWay,
     /// The cgroups, by the plan's keys.
@@ -78,6 +85,9 @@ pub struct Cgroup {
     /// The container's first process.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init: Option<ProcessKey>,
+    /// Its pod's name, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pod: Option<String>,
 }
 
 /// How a transaction ended.
@@ -108,7 +118,19 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     head: Head,
-    begun: usize,
+    begun: Begun,
+}
+
+/// Which steps of a plan were begun, by their places in it. Pods go on side by side, so that it need not be the first ones.
+#[derive(Debug, Clone, Default)]
+struct Begun(BTreeSet<usize>);
+
+impl Begun {
+    /// The steps that were begun, in the order of the plan: that is the order within each pod, and pods don't depend on
+    /// each other.
+    fn of(&self, plan: &[Step]) -> Vec<Step> {
+        self.0.iter().filter_map(|at| plan.get(*at)).cloned().collect()
+    }
 }
 
 /// A journal that was read.
@@ -118,8 +140,7 @@ pub struct Story {
     pub path: PathBuf,
     /// Its first line.
     pub head: Head,
-    /// How many steps of the plan were begun.
-    pub begun: usize,
+    begun: Begun,
     /// How it ended; `None` if it didn't.
     pub end: Option<End>,
     /// Why it didn't come to its own end.
@@ -129,9 +150,14 @@ pub struct Story {
 }
 
 impl Story {
-    /// The steps that were begun.
-    pub fn applied(&self) -> &[Step] {
-        self.head.plan.get(..self.begun).unwrap_or(&self.head.plan)
+    /// The steps that were begun, in order.
+    pub fn applied(&self) -> Vec<Step> {
+        self.begun.of(&self.head.plan)
+    }
+
+    /// How many steps of the plan were begun.
+    pub fn begun(&self) -> usize {
+        self.begun.0.len()
     }
 
     /// True if its process was killed in the middle.
@@ -161,9 +187,9 @@ impl Journal {
                 Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 other => other.map_err(Error::io("make the journal", &path))?,
             };
-            let mut journal = Journal { path, file, head, begun: 0 };
+            let mut journal = Journal { path, file, head, begun: Begun::default() };
             let written = serde_json::to_vec(&journal.head).map_err(|why| Error::Other(why.to_string()));
-            let written = written.and_then(|line| journal.line(line)).and_then(|()| sync(&place));
+            let written = written.and_then(|line| journal.line(line)).and_then(|()| journal.sync(&place));
             return match written {
                 Ok(()) => Ok(journal),
                 Err(why) => {
@@ -183,7 +209,7 @@ impl Journal {
             OpenOptions::new().append(true).open(&story.path).map_err(Error::io("open", &story.path))?;
         // a torn line ends here
         file.write_all(b"\n").map_err(Error::io("write the journal", &story.path))?;
-        Ok(Journal { path: story.path.clone(), file, head: story.head.clone(), begun: story.begun })
+        Ok(Journal { path: story.path.clone(), file, head: story.head.clone(), begun: story.begun.clone() })
     }
 
     /// The transaction's name.
@@ -191,20 +217,20 @@ impl Journal {
         &self.head.transaction
     }
 
-    /// The steps that were begun.
-    pub fn applied(&self) -> &[Step] {
-        self.head.plan.get(..self.begun).unwrap_or(&self.head.plan)
+    /// The steps that were begun, in order.
+    pub fn applied(&self) -> Vec<Step> {
+        self.begun.of(&self.head.plan)
     }
 
-    /// Announces the next steps of the plan.
+    /// Announces these steps of the plan.
     ///
     /// # Errors
     /// That it can't be written: then they may not be done.
-    pub fn announce(&mut self, steps: usize) -> Result<()> {
-        let line = Line::Begin { begin: self.begun, steps };
+    pub fn announce(&mut self, steps: Range<usize>) -> Result<()> {
+        let line = Line::Begin { begin: steps.start, steps: steps.len() };
         let line = serde_json::to_vec(&line).map_err(|why| Error::Other(why.to_string()))?;
         self.line(line)?;
-        self.begun += steps;
+        self.begun.0.extend(steps);
         Ok(())
     }
 
@@ -219,14 +245,14 @@ impl Journal {
 
     fn line(&mut self, mut line: Vec<u8>) -> Result<()> {
         line.push(b'\n');
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        written.map_err(Error::io("write the journal", &self.path))
+        self.file.write_all(&line).map_err(Error::io("write the journal", &self.path))
     }
-}
 
-/// The names in a folder are on the disk only when the folder is.
-fn sync(place: &Path) -> Result<()> {
-    File::open(place).and_then(|folder| folder.sync_all()).map_err(Error::io("write the folder", place))
+    /// Forces what was written to the disk, and the name of the file, too.
+    fn sync(&self, place: &Path) -> Result<()> {
+        self.file.sync_data().map_err(Error::io("write the journal", &self.path))?;
+        File::open(place).and_then(|folder| folder.sync_all()).map_err(Error::io("write the folder", place))
+    }
 }
 
 /// All transactions, the oldest first. A file that can't be read is told by its error.
@@ -236,6 +262,31 @@ fn sync(place: &Path) -> Result<()> {
 pub fn all() -> Result<Vec<Result<Story>>> {
     let place = folder::path()?.join(TRANSACTIONS);
     Ok(names(&place)?.iter().map(|name| read(&place.join(name))).filter(|one| !is_empty(one)).collect())
+}
+
+/// The transactions without an end, the oldest first: those under way, and those whose process was killed. What is over
+/// is told by its last line, so that long journals aren't read for nothing.
+///
+/// # Errors
+/// That the folder can't be read.
+pub fn unfinished() -> Result<Vec<Story>> {
+    let place = folder::path()?.join(TRANSACTIONS);
+    let paths = names(&place)?.into_iter().map(|name| place.join(name)).filter(|path| !is_over(path));
+    Ok(paths.filter_map(|path| read(&path).ok()).filter(|story| story.end.is_none()).collect())
+}
+
+/// True if the last line says so.
+fn is_over(path: &Path) -> bool {
+    let tail = || {
+        let mut file = File::open(path)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let bytes = tail().unwrap_or_default();
+    let last = bytes.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    matches!(serde_json::from_slice(last), Ok(Line::End { .. }))
 }
 
 /// A transaction by its name.
@@ -280,11 +331,20 @@ fn read(path: &Path) -> Result<Story> {
     if head.v != FORMAT {
         return Err(damaged(format!("has format {}, and this program reads format {FORMAT}", head.v)));
     }
-    let mut story =
-        Story { path: path.to_path_buf(), head, begun: 0, end: None, why: None, remains: Vec::new() };
+    let mut story = Story {
+        path: path.to_path_buf(),
+        head,
+        begun: Begun::default(),
+        end: None,
+        why: None,
+        remains: Vec::new(),
+    };
+    let plan = story.head.plan.len();
     for line in rest.lines() {
         match serde_json::from_str(line) {
-            Ok(Line::Begin { begin, steps }) => story.begun = story.begun.max(begin.saturating_add(steps)),
+            Ok(Line::Begin { begin, steps }) => {
+                story.begun.0.extend(begin.min(plan)..begin.saturating_add(steps).min(plan));
+            }
             Ok(Line::End { end, why, remains, .. }) => {
                 (story.end, story.why, story.remains) = (Some(end), why, remains);
             }
@@ -292,7 +352,6 @@ fn read(path: &Path) -> Result<Story> {
             Err(_) => {}
         }
     }
-    story.begun = story.begun.min(story.head.plan.len());
     Ok(story)
 }
 

@@ -13,16 +13,16 @@ mod reclaim;
 mod undo;
 mod update;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::apply;
-pub use journal::{Cgroup, End, Head, Journal, Story, all, story};
+pub use apply::{Stop, apply};
+pub use journal::{Cgroup, End, Head, Journal, Story, all, story, unfinished};
 pub use lock::Lock;
 pub use undo::{Remains, undo};
 pub use update::stated;
@@ -62,12 +62,25 @@ pub struct Site {
     pub unit: Option<String>,
     /// How its weight is made of shares.
     pub formula: WeightFormula,
+    /// Its pod's name, where there are several.
+    pub pod: Option<String>,
 }
 
 impl Site {
     /// Who has the last word on it.
     pub fn owner(&self) -> Owner {
         if self.unit.is_some() { Owner::Systemd } else { Owner::Cgroupfs }
+    }
+
+    /// What the journal keeps of it.
+    pub fn entry(&self) -> Cgroup {
+        Cgroup {
+            identity: self.group.identity(),
+            runtime: self.runtime.clone(),
+            unit: self.unit.clone(),
+            init: self.init,
+            pod: self.pod.clone(),
+        }
     }
 
     /// False once its container has ended.
@@ -82,7 +95,7 @@ pub struct Scene {
     /// The hierarchies.
     pub tree: Tree,
     /// systemd, where a unit owns one of the cgroups.
-    pub systemd: Option<RefCell<Systemd>>,
+    pub systemd: Option<Mutex<Systemd>>,
     /// The cgroups, by the planner's keys.
     pub sites: BTreeMap<CgroupKey, Site>,
     /// What the sites held before, all of it, where that is known: a failure puts back also what a runtime changed
@@ -103,6 +116,15 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// What a cgroup is called: `pod default/web-1, container "app"`; without the pod where there is only one.
+    pub fn name(&self, key: &CgroupKey, level: &Level) -> String {
+        match (self.sites.get(key).and_then(|site| site.pod.as_ref()), level) {
+            (None, _) => level.to_string(),
+            (Some(pod), Level::Pod) => pod.clone(),
+            (Some(pod), _) => format!("{pod}, {level}"),
+        }
+    }
+
     /// A site by its key.
     ///
     /// # Errors
@@ -118,12 +140,20 @@ impl Scene {
     fn knobs(&self, site: &Site) -> Result<Knobs, Failure> {
         Ok(super::cgroup::cgroup(&site.group, &self.files)?)
     }
+
+    /// Of the knobs of a site now, those that tell whether it has `wanted`.
+    ///
+    /// # Errors
+    /// [`Failure`] where they can't be read.
+    fn knobs_like(&self, site: &Site, wanted: &Knobs) -> Result<Knobs, Failure> {
+        Ok(super::cgroup::like(&site.group, wanted)?)
+    }
 }
 
-/// Told while something takes long.
-pub trait Watcher {
+/// Told while something takes long, by whichever thread it takes long in.
+pub trait Watcher: Sync {
     /// Memory is being reclaimed: what is in use, and what shall be.
-    fn reclaiming(&mut self, level: &Level, usage: Bytes, target: Bytes);
+    fn reclaiming(&self, what: &str, usage: Bytes, target: Bytes);
 }
 
 /// Why a change wasn't made.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::{Failure, Scene, Site, Watcher};
 use crate::node::cgroup::Fault;
 use crate::resize::amount::Bytes;
-use crate::resize::plan::{Level, Reclaim};
+use crate::resize::plan::Reclaim;
 use crate::resize::snapshot::ReclaimWay;
 
 /// How much is asked for at once: enough for speed, little enough to show progress and to keep to a deadline.
@@ -27,12 +27,12 @@ const REST: Duration = Duration::from_millis(20);
 pub(super) fn reclaim(
     scene: &Scene,
     site: &Site,
-    level: &Level,
+    what: &str,
     wanted: &Reclaim,
-    watcher: &mut dyn Watcher,
+    watcher: &dyn Watcher,
 ) -> Result<(), Failure> {
     let high = site.group.read("memory.high")?;
-    let outcome = attempt(scene, site, level, wanted, watcher);
+    let outcome = attempt(scene, site, what, wanted, watcher);
     if wanted.way == ReclaimWay::High
         && let Some(high) = high
     {
@@ -47,9 +47,9 @@ pub(super) fn reclaim(
 fn attempt(
     scene: &Scene,
     site: &Site,
-    level: &Level,
+    what: &str,
     wanted: &Reclaim,
-    watcher: &mut dyn Watcher,
+    watcher: &dyn Watcher,
 ) -> Result<(), Failure> {
     let (target, mut idle, mut least) = (wanted.target, 0, u64::MAX);
     if wanted.way == ReclaimWay::High && usage(site)? > target {
@@ -60,7 +60,7 @@ fn attempt(
         if now <= target {
             return Ok(());
         }
-        watcher.reclaiming(level, now, target);
+        watcher.reclaiming(what, now, target);
         let late = Instant::now() >= scene.deadline;
         if late || idle >= TRIES {
             return Err(Failure::Stuck { usage: now, target, late });

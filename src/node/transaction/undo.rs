@@ -15,7 +15,7 @@ use crate::resize::verify::accepts;
 pub type Remains = Vec<String>;
 
 /// Undoes `applied`, the steps of a plan that were begun.
-pub fn undo(scene: &Scene, applied: &[Step], watcher: &mut dyn Watcher) -> Remains {
+pub fn undo(scene: &Scene, applied: &[Step], watcher: &dyn Watcher) -> Remains {
     let mut remains = Remains::new();
     let mut stuck: Vec<&CgroupKey> = Vec::new();
     let steps = rollback(applied, scene.way);
@@ -30,10 +30,8 @@ pub fn undo(scene: &Scene, applied: &[Step], watcher: &mut dyn Watcher) -> Remai
             (make(scene, call, watcher), &first.action)
         {
             stuck.extend(scene.sites.keys().find(|key| **key == first.cgroup));
-            remains.push(format!(
-                "{}: the memory limit can't go back to {target}: {usage} are in use",
-                first.level
-            ));
+            let name = scene.name(&first.cgroup, &first.level);
+            remains.push(format!("{name}: the memory limit can't go back to {target}: {usage} are in use"));
         }
     }
     let (levels, before) = original(applied);
@@ -56,7 +54,7 @@ pub fn undo(scene: &Scene, applied: &[Step], watcher: &mut dyn Watcher) -> Remai
         for (knob, old) in wanted.iter() {
             if !accepts(knob, old, &now, site.owner(), scene.page) && !is_absent(old, now.get(knob)) {
                 let found = now.get(knob).map_or_else(|| "nothing".to_owned(), ToString::to_string);
-                let level = levels.get(key).map_or_else(|| key.to_string(), ToString::to_string);
+                let level = levels.get(key).map_or_else(|| key.to_string(), |level| scene.name(key, level));
                 let why = repaired.as_ref().err().map(|why| format!(" ({why})")).unwrap_or_default();
                 remains.push(format!("{level}: {knob} was {old} and is {found}{why}"));
             }

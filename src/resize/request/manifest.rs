@@ -1,4 +1,4 @@
-//! A Pod's manifest: `spec.containers[].resources`, and those of init containers that keep running. So that a manifest
+//! Manifests of Pods: `spec.containers[].resources`, and those of init containers. So that a manifest
 //! can be fed as it is, everything else in it is passed over.
 //!
 //! As the API server does when it fills in defaults, a limit without a request gives the request. What is missing
@@ -16,8 +16,42 @@ use super::{Request, RequestError};
 pub struct Asked {
     /// The container's name.
     pub container: String,
+    /// True for an init container that isn't a sidecar: it ends before the others begin.
+    pub ends_by_itself: bool,
     /// What is asked. `ignored` names resources that no cgroup bounds, such as `limits.ephemeral-storage`.
     pub request: Request,
+}
+
+/// The Pods in some documents, of which each is a Pod or a list of Pods, as `kubectl get pods -o yaml` prints it.
+///
+/// # Errors
+/// [`RequestError`] for a document of another kind, and where there is no Pod at all.
+pub fn pods(documents: &[Value]) -> Result<Vec<&Value>, RequestError> {
+    let mut pods = Vec::new();
+    for document in documents {
+        let list = matches!(document.get("kind").and_then(Value::as_str), Some("List" | "PodList"));
+        match document.get("items").and_then(Value::as_array).filter(|_| list) {
+            Some(items) => pods.extend(items),
+            None if list => {
+                return Err(RequestError::new("items", None, "there is no such list; write one of Pods"));
+            }
+            None => pods.push(document),
+        }
+    }
+    for pod in &pods {
+        let kind = pod.get("kind").and_then(Value::as_str).unwrap_or("Pod");
+        if kind != "Pod" {
+            return Err(RequestError::new(
+                "kind",
+                Some(kind.to_owned()),
+                "only Pods can be applied; take them from the cluster",
+            ));
+        }
+    }
+    if pods.is_empty() {
+        return Err(RequestError::new("kind", None, "there is no Pod in it"));
+    }
+    Ok(pods)
 }
 
 /// Reads a Pod, already parsed from YAML or JSON. Containers without resources are left out.
@@ -25,22 +59,22 @@ pub struct Asked {
 /// # Errors
 /// [`RequestError`] for what isn't a Pod, and for a quantity that can't be meant.
 pub fn containers(pod: &Value) -> Result<Vec<Asked>, RequestError> {
-    let kind = pod.get("kind").and_then(Value::as_str).unwrap_or("Pod");
-    if kind != "Pod" {
+    let of_pod = pod.pointer("/spec/resources").and_then(Value::as_object);
+    if let Some(name) = of_pod.and_then(|all| all.iter().find(|(_, value)| is_asked(value))) {
         return Err(RequestError::new(
-            "kind",
-            Some(kind.to_owned()),
-            "only a Pod can be applied; take one from the cluster",
+            format!("spec.resources.{}", name.0),
+            None,
+            "limits of the pod itself can't be applied, they follow its containers'; take them out",
         ));
     }
     let list = |key: &str| pod.get("spec").and_then(|spec| spec.get(key));
     let wrong = || RequestError::new("spec.containers", None, "there is no such list; write one as in a Pod");
     let main = list("containers").and_then(Value::as_array).ok_or_else(wrong)?;
     let init = list("initContainers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let keeps_running =
-        |container: &&Value| container.get("restartPolicy").and_then(Value::as_str) == Some("Always");
+    let ends = |container: &Value| container.get("restartPolicy").and_then(Value::as_str) != Some("Always");
+    let init = init.iter().map(|container| (container, ends(container)));
     let mut all = Vec::new();
-    for container in init.iter().filter(keeps_running).chain(main) {
+    for (container, ends_by_itself) in init.chain(main.iter().map(|container| (container, false))) {
         let name = container.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
         let name =
             name.ok_or_else(|| RequestError::new("spec.containers", None, "a container has no name"))?;
@@ -55,10 +89,14 @@ pub fn containers(pod: &Value) -> Result<Vec<Asked>, RequestError> {
             Some(resources) => resources_of(name, resources)?,
             None => Request::default(),
         };
-        all.push(Asked { container: name.to_owned(), request });
+        all.push(Asked { container: name.to_owned(), ends_by_itself, request });
     }
     all.retain(|asked| !asked.request.is_empty() || !asked.request.ignored.is_empty());
     Ok(all)
+}
+
+fn is_asked(value: &Value) -> bool {
+    value.as_object().is_none_or(|map| !map.is_empty()) && !value.is_null()
 }
 
 /// One container's `resources`.

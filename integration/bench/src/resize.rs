@@ -1,0 +1,305 @@
+//! Many containers resized at once: one `apply` beside a loop of `runc update` over the same containers, in one run. They
+//! are real containers of runc, each a program that sleeps, in pods of two below a cgroup of our own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::room::Room;
+use crate::{say, within};
+
+/// Pods of the published figures.
+pub(crate) const PODS: usize = 250;
+
+/// Containers in each.
+const EACH: usize = 2;
+
+/// How often each of our ways is measured; the loop runs once, for it takes as long as many of ours.
+const TURNS: usize = 3;
+
+/// 2^20 bytes.
+const MIB: u64 = 1 << 20;
+
+/// One run; `Ok(true)` says that every aim was reached.
+pub(crate) fn bench(room: &Room, pods: usize) -> Result<bool> {
+    let runc = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"];
+    let Some(runc) = runc.into_iter().find(|path| Path::new(path).is_file()) else {
+        say("resize: skipped: runc isn't installed");
+        return Ok(true);
+    };
+    if !nix::unistd::geteuid().is_root() {
+        say("resize: skipped: containers need root");
+        return Ok(true);
+    }
+    let since = Instant::now();
+    let crowd = Crowd::make(room, runc, pods)?;
+    let count = crowd.containers.len();
+    say(&format!(
+        "resize of {count} containers in {pods} pods, memory limit, CPU limit and CPU request; made in {:.0} s",
+        since.elapsed().as_secs_f64()
+    ));
+    let (memory, milli) = (100, 100);
+    let since = Instant::now();
+    for one in &crowd.containers {
+        let (limit, quota) = ((memory * MIB).to_string(), (milli * 100).to_string());
+        let words = ["update", "--memory", &limit, "--cpu-quota", &quota, "--cpu-share", "102", &one.id];
+        crowd.runc(&words)?;
+    }
+    let theirs = since.elapsed();
+    crowd.check(memory, milli)?;
+    say(&format!("  a loop of runc update      {:>8.0} ms", millis(theirs)));
+    let environment = room.environment_with(runc)?;
+    let mut good = true;
+    for (mode, aim, from) in [("direct", 20.0, 110), ("runtime", 2.0, 150)] {
+        let mut times = Vec::new();
+        let mut peak: f64 = 0.0;
+        for turn in 0..TURNS {
+            let to = from + 10 * u64::try_from(turn)?;
+            let manifest = crowd.manifest(to, to)?;
+            let words = ["cgroup-updater", "apply", "-f", &manifest, "--mode", mode, "--root", &crowd.root];
+            let words: Vec<String> =
+                std::iter::once(room.product.as_str()).chain(words).map(str::to_owned).collect();
+            let since = Instant::now();
+            peak = peak.max(room.peak_kib_with(&words, &environment)?);
+            times.push(millis(since.elapsed()));
+            crowd.check(to, to)?;
+        }
+        times.sort_by(f64::total_cmp);
+        let ours = times.get(TURNS / 2).copied().unwrap_or_default();
+        say(&format!("  one apply, --mode {mode:<8} {ours:>8.0} ms, peak {peak:.0} KiB"));
+        good &= at_least(&format!("times faster than the loop, --mode {mode}"), millis(theirs) / ours, aim);
+        good &= within(&format!("peak memory of apply, --mode {mode}, KiB"), peak, 30.0 * 1024.0);
+    }
+    Ok(good)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn at_least(what: &str, value: f64, least: f64) -> bool {
+    let good = value >= least;
+    let word = if good { "reached" } else { "MISSED" };
+    say(&format!("  {word}: {what} {value:.1}, at least {least}"));
+    good
+}
+
+/// One container.
+struct Container {
+    id: String,
+    pod: String,
+    pid: i32,
+}
+
+/// All containers, and what they are made of.
+struct Crowd<'a> {
+    room: &'a Room,
+    runc: &'a str,
+    root: String,
+    /// The parent of all their cgroups.
+    parent: String,
+    /// Where their cgroups are, on each hierarchy.
+    hierarchies: Vec<PathBuf>,
+    v2: bool,
+    containers: Vec<Container>,
+}
+
+impl<'a> Crowd<'a> {
+    fn make(room: &'a Room, runc: &'a str, pods: usize) -> Result<Crowd<'a>> {
+        let parent = format!("/runc-strict-bench-{}", std::process::id());
+        let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let is_cgroup = |line: &&str| matches!(line.split(' ').nth(2), Some("cgroup" | "cgroup2"));
+        let points = mounts.lines().filter(is_cgroup).filter_map(|line| line.split(' ').nth(1));
+        let hierarchies = points.map(PathBuf::from).collect();
+        let root = room.path("crowd-root");
+        let mut crowd = Crowd { room, runc, root, parent, hierarchies, v2, containers: Vec::new() };
+        let bundle = crowd.bundle()?;
+        let names: Vec<(String, String)> = (0..pods)
+            .flat_map(|pod| {
+                let uid = format!("5ca1ab1e-0000-4000-8000-{pod:012}");
+                (0..EACH).map(move |each| (uid.clone(), format!("crowd-{pod}-{each}")))
+            })
+            .collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<Container>> {
+            let mut made = Vec::new();
+            while let Some((pod, id)) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                made.push(crowd.start(&bundle, pod, id)?);
+            }
+            Ok(made)
+        };
+        let made: Vec<Result<Vec<Container>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        });
+        let mut failed = Ok(());
+        for some in made {
+            match some {
+                Ok(some) => crowd.containers.extend(some),
+                Err(why) => failed = Err(why),
+            }
+        }
+        failed?;
+        for pod in names.iter().map(|(pod, _)| pod).step_by(EACH) {
+            crowd.limit_pod(pod)?;
+        }
+        Ok(crowd)
+    }
+
+    /// One root file system for all, with a program that does nothing but wait.
+    fn bundle(&self) -> Result<PathBuf> {
+        let folder = PathBuf::from(self.room.beside_programs("crowd"));
+        fs::create_dir_all(folder.join("rootfs/proc"))?;
+        self.room.compile("pause.c", &folder.join("rootfs/pause").display().to_string())?;
+        fs::create_dir_all(&self.root)?;
+        Ok(folder)
+    }
+
+    fn start(&self, common: &Path, pod: &str, id: &str) -> Result<Container> {
+        let bundle = common.join(id);
+        fs::create_dir(&bundle)?;
+        let spec = json!({
+            "ociVersion": "1.0.2",
+            "process": {"user": {"uid": 0, "gid": 0}, "args": ["/pause"], "cwd": "/"},
+            "root": {"path": common.join("rootfs"), "readonly": true},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": {
+                "cgroupsPath": format!("{}/pod{pod}/{id}", self.parent),
+                "namespaces": [{"type": "pid"}, {"type": "mount"}],
+                "resources": {
+                    "memory": {"limit": 200 * MIB}, "cpu": {"shares": 204, "quota": 20_000, "period": 100_000},
+                    "pids": {"limit": 10},
+                },
+            },
+        });
+        fs::write(bundle.join("config.json"), spec.to_string())?;
+        let (pid_file, bundle) = (bundle.join("pid"), bundle.display().to_string());
+        let pid_path = pid_file.display().to_string();
+        self.runc(&["run", "--detach", "--bundle", &bundle, "--pid-file", &pid_path, id])?;
+        let pid = fs::read_to_string(&pid_file)?.trim().parse()?;
+        Ok(Container { id: id.to_owned(), pod: pod.to_owned(), pid })
+    }
+
+    /// runc, whose streams a container keeps.
+    fn runc(&self, words: &[&str]) -> Result<()> {
+        let status = Command::new(self.runc)
+            .args(["--root", &self.root])
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .with_context(|| format!("can't start {}", self.runc))?;
+        ensure!(status.success(), "runc {} failed", words.join(" "));
+        Ok(())
+    }
+
+    /// A file of a cgroup, where its controller is.
+    fn file(&self, cgroup: &str, file: &str) -> PathBuf {
+        let base = Path::new("/sys/fs/cgroup");
+        let controller = file.split('.').next().unwrap_or_default();
+        let base = if self.v2 { base.to_owned() } else { base.join(controller) };
+        base.join(self.parent.trim_start_matches('/')).join(cgroup).join(file)
+    }
+
+    fn names(&self) -> (&'static str, &'static str) {
+        if self.v2 { ("memory.max", "cpu.max") } else { ("memory.limit_in_bytes", "cpu.cfs_quota_us") }
+    }
+
+    /// The pod has what its two containers have, as the kubelet makes it.
+    fn limit_pod(&self, pod: &str) -> Result<()> {
+        let (memory, cpu) = self.names();
+        let pod = format!("pod{pod}");
+        let quota = if self.v2 { "40000 100000" } else { "40000" };
+        fs::write(self.file(&pod, memory), (400 * MIB).to_string()).context("limit a pod's memory")?;
+        fs::write(self.file(&pod, cpu), quota).context("limit a pod's CPU")
+    }
+
+    /// Every container has what was asked.
+    fn check(&self, memory: u64, milli: u64) -> Result<()> {
+        let (memory_file, cpu_file) = self.names();
+        for one in &self.containers {
+            let cgroup = format!("pod{}/{}", one.pod, one.id);
+            let read = |file: &str| fs::read_to_string(self.file(&cgroup, file));
+            let (found, cpu) = (read(memory_file)?, read(cpu_file)?);
+            if found.trim() != (memory * MIB).to_string()
+                || cpu.split_whitespace().next() != Some(&(milli * 100).to_string())
+            {
+                bail!(
+                    "{} has {} and {} instead of {memory} MiB and {milli}m",
+                    one.id,
+                    found.trim(),
+                    cpu.trim()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// All pods as `kubectl get pods -o json` prints them.
+    fn manifest(&self, memory: u64, milli: u64) -> Result<String> {
+        let pod = |two: &[&Container]| -> Value {
+            let containers: Vec<Value> = two
+                .iter()
+                .map(|one| {
+                    let amounts = json!({"cpu": format!("{milli}m"), "memory": format!("{memory}Mi")});
+                    json!({"name": one.id, "resources": {"limits": amounts, "requests": amounts}})
+                })
+                .collect();
+            let uid = two.first().map_or("", |one| one.pod.as_str());
+            json!({"kind": "Pod", "metadata": {"uid": uid, "name": uid, "namespace": "bench"}, "spec": {"containers": containers}})
+        };
+        let mut sorted: Vec<&Container> = self.containers.iter().collect();
+        sorted.sort_by(|a, b| (&a.pod, &a.id).cmp(&(&b.pod, &b.id)));
+        let list = json!({"kind": "List", "apiVersion": "v1", "items": sorted.chunks(EACH).map(pod).collect::<Vec<_>>()});
+        let path = self.room.path("crowd.json");
+        fs::write(&path, list.to_string())?;
+        Ok(path)
+    }
+}
+
+impl Drop for Crowd<'_> {
+    /// Ends the containers by their pids; what isn't in `containers` because starting it failed is found by its pid file.
+    fn drop(&mut self) {
+        let bundles = fs::read_dir(self.room.beside_programs("crowd")).into_iter().flatten().flatten();
+        let pids = bundles
+            .filter_map(|entry| fs::read_to_string(entry.path().join("pid")).ok()?.trim().parse().ok());
+        for pid in
+            pids.chain(self.containers.iter().map(|one| one.pid)).collect::<std::collections::BTreeSet<i32>>()
+        {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        for hierarchy in &self.hierarchies {
+            let parent = hierarchy.join(self.parent.trim_start_matches('/'));
+            // a cgroup can be removed once its processes are gone, which takes them a moment
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !remove(&parent) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+        let journals = fs::read_dir("/run/runc-strict/transactions").into_iter().flatten().flatten();
+        for entry in journals {
+            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&self.parent)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Removes a cgroup and those below it; true if nothing is left.
+fn remove(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return true };
+    let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    below.for_each(|entry| {
+        remove(&entry.path());
+    });
+    fs::remove_dir(folder).is_ok()
+}
