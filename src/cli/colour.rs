@@ -30,6 +30,12 @@ impl Palette {
         Palette { on: !refused && !dumb && std::io::stdout().is_terminal() }
     }
 
+    /// For what is compared with a text.
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Palette {
+        Palette { on: false }
+    }
+
     /// `text` in `colour`.
     pub(super) fn paint(self, colour: Colour, text: &str) -> String {
         let code = match colour {

@@ -46,6 +46,19 @@ pub fn read_whole(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads one of the kernel's own files, such as those of /proc, which tell no size: with room for a page.
+///
+/// # Errors
+/// That it can't be read.
+pub fn read_kernel(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    File::open(path)?.take(KERNEL).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The most that is read of a file of the kernel's.
+const KERNEL: u64 = 64 * 1024 * 1024;
+
 /// Reads a regular file whole as UTF-8, up to `limit` bytes.
 ///
 /// # Errors

@@ -137,7 +137,8 @@ pub(super) struct Membership {
 
 /// The lines of a process; none where it has ended.
 pub(super) fn memberships(pid: u32) -> Vec<Membership> {
-    parse_memberships(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+    let text = super::file::read_kernel(format!("/proc/{pid}/cgroup").as_ref()).unwrap_or_default();
+    parse_memberships(&String::from_utf8_lossy(&text))
 }
 
 fn parse_memberships(text: &str) -> Vec<Membership> {

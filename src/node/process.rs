@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::file;
+
 /// A process that can't be taken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessKey {
@@ -28,9 +30,9 @@ impl ProcessKey {
 
     /// Whether it is there and not only waits for its parent to take note of its end, when it is in no cgroup any more.
     pub fn runs(self) -> bool {
-        let stat = fs::read(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let stat = file::read_kernel(format!("/proc/{}/stat", self.pid).as_ref()).unwrap_or_default();
         let behind = stat.iter().rposition(|b| *b == b')').unwrap_or_default();
-        self.lives() && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
+        field(&stat, 22) == Some(self.start) && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
     }
 
     /// Whether it still runs.
@@ -41,7 +43,10 @@ impl ProcessKey {
 
 /// A number in /proc/PID/stat, counted as proc_pid_stat(5) does: 4 is the parent, 22 the time of the start.
 pub fn stat_field(pid: u32, number: usize) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    field(&file::read_kernel(format!("/proc/{pid}/stat").as_ref()).ok()?, number)
+}
+
+fn field(stat: &[u8], number: usize) -> Option<u64> {
     // The second field is the program's name in brackets, which may itself hold brackets and blanks.
     let behind = stat.iter().rposition(|b| *b == b')')?;
     let text = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;

@@ -156,6 +156,7 @@ impl<'a> Crowd<'a> {
     fn bundle(&self) -> Result<PathBuf> {
         let folder = PathBuf::from(self.room.beside_programs("crowd"));
         fs::create_dir_all(folder.join("rootfs/proc"))?;
+        fs::create_dir_all(folder.join("rootfs/dev"))?;
         self.room.compile("pause.c", &folder.join("rootfs/pause").display().to_string())?;
         fs::create_dir_all(&self.root)?;
         Ok(folder)
@@ -168,7 +169,10 @@ impl<'a> Crowd<'a> {
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "args": ["/pause"], "cwd": "/"},
             "root": {"path": common.join("rootfs"), "readonly": true},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            ],
             "linux": {
                 "cgroupsPath": format!("{}/pod{pod}/{id}", self.parent),
                 "namespaces": [{"type": "pid"}, {"type": "mount"}],

@@ -2,6 +2,7 @@
 //! state where there is one. A pod is a cgroup of ours with one or two containers in it.
 
 mod crash;
+mod death;
 mod pod;
 
 use std::path::Path;
@@ -46,6 +47,7 @@ const TRIED: &[(&str, Trying)] = &[
     ("memory that can't be reclaimed is not taken away", refused),
     ("page cache goes under a lower limit, nothing is killed", cached),
     ("what isn't there, and what may not be seen, is told", absent),
+    ("a container that dies between plan and write is passed over", death::skipped),
     ("a cgroup mount that is read-only is told, and nothing changes", read_only),
 ];
 

@@ -205,15 +205,34 @@ impl<'a> Pod<'a> {
     /// The same behind another program.
     pub(super) fn wrapped(&self, wrapper: &[&str], at: usize, words: &[&str]) -> Result<Answer> {
         let trial = self.trial(at)?;
+        let call = self.wrapped_call(wrapper)?;
+        let call = call
+            .arguments(["cgroup-updater", "set", "--container", &trial.id, "--root"])
+            .argument(trial.root());
+        call.arguments(words).run(b"")
+    }
+
+    /// The product behind another program, without any argument yet.
+    pub(super) fn wrapped_call(&self, wrapper: &[&str]) -> Result<Call<'a>> {
+        let trial = self.trial(0)?;
         let (program, rest) = wrapper.split_first().context("no wrapper")?;
         let streams = trial.dir.join(format!("wrapped-{}", self.lab.next_name()));
         let call =
             Call::new(&self.lab.room, &crate::runtime::find_program(program)?, &streams).arguments(rest);
         let call = call.argument(self.lab.product.as_ref().context("no product")?);
-        let call = call
-            .arguments(["cgroup-updater", "set", "--container", &trial.id, "--root"])
-            .argument(trial.root());
-        call.arguments(words).environment("RUNC_STRICT_CONFIG", trial.dir.join("config.toml")).run(b"")
+        Ok(call.environment("RUNC_STRICT_CONFIG", trial.dir.join("config.toml")))
+    }
+
+    /// The runtime's root.
+    pub(super) fn root(&self) -> Result<String> {
+        Ok(self.trial(0)?.root().display().to_string())
+    }
+
+    /// Deletes one container, by the bare runtime.
+    pub(super) fn remove(&self, at: usize) -> Result<()> {
+        let trial = self.trial(at)?;
+        let bare = trial.behind_the_product();
+        bare.call().arguments(["delete", "--force", &trial.id]).run(b"")?.require_success().map(drop)
     }
 
     /// The bare runtime's update.
@@ -223,9 +242,14 @@ impl<'a> Pod<'a> {
         bare.call().arguments(["update", "--resources", "-", &trial.id]).run(resources.to_string().as_bytes())
     }
 
+    /// A place in this pod's own folder.
+    pub(super) fn place(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.trial(0)?.dir.join(name))
+    }
+
     /// A file of this pod's own.
     pub(super) fn file(&self, name: &str, text: &str) -> Result<String> {
-        let path = self.trial(0)?.dir.join(name);
+        let path = self.place(name)?;
         fs::write(&path, text)?;
         Ok(path.display().to_string())
     }

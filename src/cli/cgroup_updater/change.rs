@@ -11,6 +11,7 @@ use super::exit::{Exit, Halt};
 use super::options::{How, Set};
 use super::scene::{Stage, Wishes};
 use super::show::{self, Outcome, PodPlan};
+use super::signs::Moment;
 use super::target::{self, Found};
 use crate::error::Error;
 use crate::node::audit::{Line, Resize};
@@ -129,6 +130,7 @@ impl Change<'_> {
             ignored: requests.flat_map(|request| request.ignored.clone()).collect(),
             notes: self.notes.clone(),
             gone: Vec::new(),
+            signs: Default::default(),
         };
         let shown = how.dry_run || how.diff || std::io::stdout().is_terminal();
         if shown && !how.json {
@@ -138,12 +140,34 @@ impl Change<'_> {
             let names: Vec<_> = self.pods.iter().map(|one| one.found.names.clone()).collect();
             let steps = outcome.plans.iter().map(|one| one.plan.steps.as_slice()).collect::<Vec<_>>();
             let of = Commit { command: self.command, undoes: None, locks, pods: names };
+            // of one pod it is told what became of it; of many that would be more than anybody reads
+            let told = steps.first().filter(|_| steps.len() == 1);
+            let moment = || told.map(|steps| Moment::of(&scene, steps)).unwrap_or_default();
+            let before = moment();
             let (transaction, gone) = commit::commit(&scene, &steps, of)?;
             (outcome.transaction, outcome.gone) = (Some(transaction), gone);
+            outcome.signs = (before, moment());
+            outcome.notes.extend(self.overwriters());
         }
         drop(held);
         crate::cli::print(&if how.json { show::json(&outcome) } else { show::end(&outcome, shown) });
         Ok((!how.dry_run).then_some(outcome))
+    }
+
+    /// Who may overwrite what was changed, and who doesn't hear of it.
+    fn overwriters(&self) -> Vec<String> {
+        let members = || self.pods.iter().flat_map(|one| &one.found.containers);
+        let mut notes = Vec::new();
+        if self.pods.iter().any(|one| one.found.pod.is_some()) {
+            notes.push("the API server and the scheduler don't see this; the kubelet sets the pod's limits anew when it resizes the pod".to_owned());
+        }
+        if members().any(|one| one.key.is_some()) {
+            notes.push(
+                "the engine's next update of a container sets again all limits that the engine knows"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 
     fn plan(&self, stage: &mut Stage, one: &Wanted) -> Result<PodPlan, Halt> {
@@ -154,7 +178,7 @@ impl Change<'_> {
             None => halt,
         };
         let planned = || -> Result<Plan, Halt> {
-            let (snapshot, facts) = stage.pod(&one.found, title.as_deref())?;
+            let (snapshot, facts) = stage.pod(&one.found, &one.requests, title.as_deref())?;
             let asked = one.requests.iter().map(|(name, request)| (name.as_str(), request));
             Ok(plan(&snapshot, &desired(&snapshot, asked, &facts)?, &facts)?)
         };
@@ -185,9 +209,7 @@ fn lock_name(tree: &Tree, found: &Found) -> Result<String, Halt> {
     let place =
         found.pod.as_ref().map(|(place, _)| place).or_else(|| found.containers.first().map(|one| &one.place));
     let place = place.ok_or_else(|| Halt::not_found("there is no container"))?;
-    let identity = tree.group(place)?.identity();
-    let main = identity.iter().find(|(name, _)| name == "memory").or_else(|| identity.first());
-    Ok(format!("cgroup-{}", main.map_or(0, |(_, number)| *number)))
+    Ok(format!("cgroup-{}", tree.group(&place.main())?.number()))
 }
 
 /// The lines in the audit log: one for each container.

@@ -152,6 +152,7 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         ignored: Vec::new(),
         notes: Vec::new(),
         gone,
+        signs: Default::default(),
     };
     super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
     Ok(())

@@ -10,6 +10,7 @@ mod history;
 mod options;
 mod scene;
 mod show;
+mod signs;
 mod status;
 mod target;
 

@@ -22,8 +22,10 @@ use crate::resize::convert::memory::ThrottlingFactor;
 use crate::resize::convert::weight::{CpuWeight, WeightFormula};
 use crate::resize::knob::{CgroupVersion, Knob};
 use crate::resize::knobs::Knobs;
+use crate::resize::request::Request;
 use crate::resize::snapshot::{
-    self, Above, Cgroup, CgroupKey, Container, Facts, ReclaimWay, RuntimeAbilities, Snapshot, Unit,
+    self, Above, Cgroup, CgroupKey, Container, Facts, MemoryUsage, ReclaimWay, RuntimeAbilities, Snapshot,
+    Unit,
 };
 use crate::resize::value::Value;
 
@@ -132,11 +134,16 @@ impl Stage {
     ///
     /// # Errors
     /// What went away, or can't be read.
-    pub(super) fn pod(&mut self, found: &Found, title: Option<&str>) -> Result<(Snapshot, Facts), Halt> {
+    pub(super) fn pod(
+        &mut self,
+        found: &Found,
+        requests: &BTreeMap<String, Request>,
+        title: Option<&str>,
+    ) -> Result<(Snapshot, Facts), Halt> {
         let version = self.scene.tree.version();
         let mut containers = Vec::new();
         let mut runtimes = Vec::new();
-        let mut by_unit = false;
+        let (mut by_unit, mut shrunk) = (false, false);
         for member in &found.containers {
             let runtime = self.real.of(member);
             let wanted = found.chosen.as_ref().is_none_or(|name| *name == member.name);
@@ -151,6 +158,11 @@ impl Stage {
                 Err(halt) if halt.exit == Exit::NotFound && !wanted => continue,
                 Err(halt) => return Err(halt),
             };
+            let mut cgroup = cgroup;
+            if requests.get(&member.name).is_some_and(|request| shrinks(request, &cgroup.knobs)) {
+                shrunk = true;
+                cgroup.memory = usage(&self.scene, &cgroup.key)?;
+            }
             let nested = match &member.nested {
                 Some(place) => Some(open(&mut self.scene, place, site(None))?),
                 None => None,
@@ -160,10 +172,13 @@ impl Stage {
             containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus });
         }
         let fresh = Fresh { runtime: None, init: None, formula: WeightFormula::Linear, title };
-        let pod = match &found.pod {
+        let mut pod = match &found.pod {
             Some((place, _)) => Some(open(&mut self.scene, place, fresh)?),
             None => None,
         };
+        if let Some(pod) = pod.as_mut().filter(|_| shrunk) {
+            pod.memory = usage(&self.scene, &pod.key)?;
+        }
         by_unit |= pod.as_ref().is_some_and(|pod| pod.unit.is_some());
         let top = found.pod.as_ref().map(|(place, _)| place);
         let top = top.or_else(|| found.containers.first().map(|one| &one.place));
@@ -201,6 +216,20 @@ impl Stage {
     }
 }
 
+/// True if a memory limit may fall: only then it matters what the memory is used for.
+fn shrinks(request: &Request, knobs: &Knobs) -> bool {
+    let unified = request.unified.contains_key(&Knob::MemoryMax);
+    unified || request.memory_limit.zip(knobs.memory_limit()).is_some_and(|(asked, now)| asked < now)
+}
+
+/// What the memory of an opened cgroup is used for.
+fn usage(scene: &Scene, key: &CgroupKey) -> Result<Option<MemoryUsage>, Halt> {
+    match scene.sites.get(key) {
+        Some(site) => Ok(cgroup::memory(&scene.tree, &site.group)?),
+        None => Ok(None),
+    }
+}
+
 /// What is known of a site before it is opened.
 struct Fresh<'a> {
     runtime: Option<Runtime>,
@@ -219,7 +248,6 @@ fn open(scene: &mut Scene, place: &Place, fresh: Fresh<'_>) -> Result<Cgroup, Ha
     };
     let group = scene.tree.group(place).map_err(named)?;
     let knobs = cgroup::cgroup(&group, &scene.files).map_err(named)?;
-    let memory = cgroup::memory(&scene.tree, &group).map_err(named)?;
     let key = CgroupKey(place.to_string());
     let Fresh { runtime, init, formula, title } = fresh;
     let unit = unit(scene, place)?;
@@ -236,7 +264,7 @@ fn open(scene: &mut Scene, place: &Place, fresh: Fresh<'_>) -> Result<Cgroup, Ha
             pod: title.map(str::to_owned),
         },
     );
-    Ok(Cgroup { key, knobs, unit, formula, memory })
+    Ok(Cgroup { key, knobs, unit, formula, memory: None })
 }
 
 /// The unit that owns a cgroup, with what systemd believes of it.

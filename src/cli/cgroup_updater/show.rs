@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Halt};
+use super::signs::{self, Moment};
 use crate::node::transaction::Watcher;
 use crate::resize::amount::Bytes;
 use crate::resize::plan::{Action, Plan, Step};
@@ -27,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) notes: Vec<String>,
     /// Containers that ended meanwhile.
     pub(super) gone: Vec<String>,
+    /// Signs of trouble before and after.
+    pub(super) signs: (Moment, Moment),
 }
 
 /// The plan for one pod.
@@ -81,6 +84,7 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
             let _ = writeln!(out, "note: {notice}");
         });
     }
+    out.push_str(&signs::text(&outcome.signs.0, &outcome.signs.1));
     match &outcome.transaction {
         None if shown => {}
         None => out.push_str("Nothing to do: everything is as asked.\n"),
@@ -116,7 +120,7 @@ pub(super) fn json(outcome: &Outcome) -> String {
     line(&json!({
         "v": SCHEMA, "command": outcome.command, "result": result, "transaction": outcome.transaction,
         "steps": steps.collect::<Vec<_>>(), "notices": notices(outcome), "ignored": outcome.ignored,
-        "notes": outcome.notes, "ended": outcome.gone,
+        "notes": outcome.notes, "ended": outcome.gone, "signs": signs::json(&outcome.signs.0, &outcome.signs.1),
     }))
 }
 

@@ -187,7 +187,7 @@ impl<'a> Finder<'a> {
         for _ in 0..DEPTH {
             let mut below = Vec::new();
             for place in level {
-                let Ok(group) = self.tree.group(&place) else { continue };
+                let Ok(group) = self.tree.group(&place.main()) else { continue };
                 for name in group.children() {
                     let child = place.child(&name);
                     match pod_of(&name) {
@@ -203,7 +203,7 @@ impl<'a> Finder<'a> {
 
     /// The pod in this cgroup. `given` is a container of it whose key is known already.
     fn of_pod(&self, place: Place, given: Option<(&Place, &Key)>) -> Result<Found, Halt> {
-        let group = self.tree.group(&place)?;
+        let group = self.tree.group(&place.main())?;
         let uid = pod_of(place.name()).unwrap_or_default();
         let (mut containers, mut names, mut complete) = (Vec::new(), Pod::default(), true);
         for name in group.children() {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,6 +20,23 @@ const LIMIT: u64 = 1024 * 1024;
 
 /// The kernel prints such files in pieces of a page.
 const PAGE: usize = 4096;
+
+/// The text of a cgroup's file. The kernel fills up to a page before a read(2) of it returns (fs/seq_file.c:
+/// `seq_read_iter`), so that less than half a page is all of it, and nobody has to ask for the end.
+fn text_of(mut file: File) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; PAGE];
+    let length = loop {
+        match file.read(&mut text) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    text.truncate(length);
+    if length >= PAGE / 2 {
+        file.take(LIMIT).read_to_end(&mut text)?;
+    }
+    Ok(text)
+}
 
 /// A cgroup by its folders' numbers, which the kernel doesn't use again: (controller, inode).
 pub type Identity = Vec<(String, u64)>;
@@ -107,10 +124,8 @@ impl Group {
             Err(Errno::ENOENT) => return Err(Fault::Gone),
             Err(why) => return Err(self.fault(file, None, why)),
         };
-        // with room for a page the text comes in one read(2), and a second one tells the end
-        let mut text = Vec::with_capacity(PAGE);
-        match opened.take(LIMIT).read_to_end(&mut text) {
-            Ok(_) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        match text_of(opened) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             // some files exist and can't be read: a controller that is compiled in and off
             Err(why) if errno(&why) == Errno::EOPNOTSUPP => Ok(None),
             Err(why) => Err(self.fault(file, None, errno(&why))),
@@ -164,6 +179,12 @@ impl Group {
             wanted.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
+    }
+
+    /// The number of its main folder: that of the memory controller, where there are several.
+    pub fn number(&self) -> u64 {
+        let main = self.folders.iter().find(|(name, _, _)| name == "memory").or_else(|| self.folders.first());
+        main.and_then(|(_, _, folder)| folder.metadata().ok()).map_or(0, |found| found.ino())
     }
 
     /// The names of the cgroups below it, in order.

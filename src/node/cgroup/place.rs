@@ -32,6 +32,15 @@ impl Place {
         main.map_or("", String::as_str)
     }
 
+    /// The same cgroup in one hierarchy alone, the one that tells most about it: enough for its name, its number and what is
+    /// below it.
+    #[must_use]
+    pub fn main(&self) -> Place {
+        let one = ["", "memory"].into_iter().find_map(|name| self.0.get_key_value(name));
+        let one = one.or_else(|| self.0.first_key_value());
+        Place(one.map(|(name, path)| (name.clone(), path.clone())).into_iter().collect())
+    }
+
     /// The cgroup above, in each hierarchy; `None` for the root.
     pub fn parent(&self) -> Option<Place> {
         let above = |path: &str| match path.rsplit_once('/')?.0 {
