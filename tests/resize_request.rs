@@ -221,14 +221,63 @@ fn a_pod_is_read_as_it_is() {
             {"name": "bare"}]}});
     let asked = manifest::containers(&pod).unwrap();
     let names: Vec<_> = asked.iter().map(|asked| asked.container.as_str()).collect();
-    assert_eq!(names, ["proxy", "app"]);
-    let [Asked { request: proxy, .. }, Asked { request: app, .. }] = &asked[..] else { panic!("two") };
+    assert_eq!(names, ["setup", "proxy", "app"]);
+    let [setup, Asked { request: proxy, .. }, Asked { request: app, .. }] = &asked[..] else {
+        panic!("three")
+    };
+    assert!(setup.ends_by_itself && asked.iter().filter(|one| one.ends_by_itself).count() == 1);
     assert_eq!(proxy.cpu_request, MilliCpu::new(100));
     assert_eq!(proxy.cpu_limit, None, "what is missing stays as it is");
     assert_eq!((app.cpu_request, app.cpu_limit), (MilliCpu::new(500), MilliCpu::new(1000).map(Limit::At)));
     assert_eq!(app.memory_request, Bytes::new(268_435_456), "a limit without a request gives the request");
     assert_eq!(app.hugepages.len(), 1);
     assert_eq!(app.ignored, ["limits.ephemeral-storage"]);
+}
+
+#[test]
+fn lists_and_several_documents_give_all_their_pods() {
+    let pod = |name: &str| json!({"kind": "Pod", "metadata": {"name": name}});
+    let documents = [pod("a"), json!({"kind": "List", "items": [pod("b"), pod("c")]}), pod("d")];
+    let pods = manifest::pods(&documents).unwrap();
+    let names: Vec<_> = pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+    for (documents, message) in [
+        (vec![], "kind: there is no Pod in it"),
+        (vec![json!({"kind": "List", "items": []})], "kind: there is no Pod in it"),
+        (vec![json!({"kind": "PodList"})], "items: there is no such list; write one of Pods"),
+    ] {
+        assert_eq!(manifest::pods(&documents).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn limits_of_a_pod_itself_are_refused_by_name() {
+    let containers = json!([{"name": "app", "resources": {"limits": {"cpu": "1"}}}]);
+    let pod = |resources: Value| json!({"spec": {"resources": resources, "containers": containers.clone()}});
+    assert_eq!(
+        manifest::containers(&pod(json!({"limits": {"cpu": "2"}}))).unwrap_err().to_string(),
+        "spec.resources.limits: limits of the pod itself can't be applied, they follow its containers'; take them out"
+    );
+    for nothing in [json!(null), json!({}), json!({"limits": {}, "requests": null})] {
+        assert_eq!(manifest::containers(&pod(nothing)).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_request_names_the_controllers_that_it_is_about() {
+    let mut request = Request::default();
+    for (option, value) in [("cpu-limit", "1"), ("memory-high", "auto"), ("hugepages", "2Mi=4Mi")] {
+        request.option(option, value).unwrap();
+    }
+    assert!(request.controllers().iter().eq(["cpu", "hugetlb", "memory"]));
+    let mut request = Request::default();
+    for (option, value) in
+        [("cpuset-cpus", "0"), ("pids-limit", "5"), ("io-weight", "5"), ("unified", "misc.max=x")]
+    {
+        request.option(option, value).unwrap();
+    }
+    assert!(request.controllers().iter().eq(["cpuset", "io", "misc", "pids"]));
+    assert!(Request::default().controllers().is_empty());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! `apply`: manifests of Pods, one or many, as one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
 use super::change::{Change, Wanted, document};
+use super::crowd::side_by_side;
 use super::exit::{Exit, Halt};
 use super::options::Apply;
 use super::target::Finder;
@@ -41,17 +42,19 @@ pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
     let tree = Tree::open()?;
     let finder = Finder::new(&tree, asked.root.as_deref());
     let (mut pods, mut notes, mut absent): (Vec<Wanted>, Vec<String>, Vec<String>) = Default::default();
-    for (uid, pod, containers) in wanted {
-        if pods.iter().any(|one| one.found.names.uid.as_ref() == Some(&uid)) {
-            return Err(Halt::usage(format!("{shown} names pod {} twice", quoted(uid.as_bytes()))));
-        }
-        let found = match finder.pod(&uid, None) {
-            Ok(found) => found,
-            Err(halt) if several && halt.exit == Exit::NotFound => {
-                absent.push(format!("{} ({})", name_of(pod), quoted(uid.as_bytes())));
-                continue;
-            }
-            Err(halt) => return Err(halt),
+    let mut uids = BTreeSet::new();
+    if let Some((uid, ..)) = wanted.iter().find(|(uid, ..)| !uids.insert(uid.as_str())) {
+        return Err(Halt::usage(format!("{shown} names pod {} twice", quoted(uid.as_bytes()))));
+    }
+    let all = side_by_side(&wanted, |(uid, ..)| match finder.pod(uid, None) {
+        Ok(found) => Ok(Some(found)),
+        Err(halt) if several && halt.exit == Exit::NotFound => Ok(None),
+        Err(halt) => Err(halt),
+    })?;
+    for ((uid, pod, containers), found) in wanted.into_iter().zip(all) {
+        let Some(found) = found else {
+            absent.push(format!("{} ({})", name_of(pod), quoted(uid.as_bytes())));
+            continue;
         };
         let mut requests = BTreeMap::new();
         for one in containers {

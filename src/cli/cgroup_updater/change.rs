@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::commit::{self, Commit};
+use super::crowd::side_by_side;
 use super::exit::{Exit, Halt};
 use super::options::{How, Set};
 use super::scene::{Stage, Wishes};
@@ -17,10 +18,13 @@ use crate::error::Error;
 use crate::node::audit::{Line, Resize};
 use crate::node::cgroup::Tree;
 use crate::node::config::Config;
+use crate::node::transaction::Site;
 use crate::resize::desired::desired;
 use crate::resize::knob::CgroupVersion;
+use crate::resize::knobs::Knobs;
 use crate::resize::plan::{Level, Plan, plan};
 use crate::resize::request::Request;
+use crate::resize::snapshot::CgroupKey;
 
 /// The largest document that is read.
 const LIMIT: u64 = 64 * 1024 * 1024;
@@ -117,10 +121,11 @@ impl Change<'_> {
         let held = if how.dry_run { Vec::new() } else { commit::hold(&locks, how.timeout)? };
         let wishes =
             Wishes { mode: how.mode, formula: how.weight_formula, force: how.force, timeout: how.timeout };
-        let mut stage = Stage::new(tree, files(&self.pods), wishes);
+        let stage = Stage::new(tree, files(&self.pods), wishes);
         // all of it is planned before anything is changed
-        let plans = self.pods.iter().map(|one| self.plan(&mut stage, one)).collect::<Result<Vec<_>, _>>()?;
-        let scene = stage.scene();
+        let planned = side_by_side(&self.pods, |one| self.plan(&stage, one))?;
+        let (plans, sites): (Vec<PodPlan>, Vec<_>) = planned.into_iter().unzip();
+        let scene = stage.scene(sites.into_iter().flatten());
         let requests = self.pods.iter().flat_map(|one| one.requests.values());
         let mut outcome = Outcome {
             command: self.command,
@@ -170,22 +175,25 @@ impl Change<'_> {
         notes
     }
 
-    fn plan(&self, stage: &mut Stage, one: &Wanted) -> Result<PodPlan, Halt> {
+    fn plan(&self, stage: &Stage, one: &Wanted) -> Result<(PodPlan, Sites), Halt> {
         let several = self.pods.len() > 1;
         let title = several.then(|| title(&one.found));
-        let named = |halt: Halt| match &title {
+        let planned = || -> Result<(Plan, Sites), Halt> {
+            let opened = stage.pod(&one.found, &one.requests, title.as_deref())?;
+            let (snapshot, facts) = (&opened.snapshot, &opened.facts);
+            let asked = one.requests.iter().map(|(name, request)| (name.as_str(), request));
+            Ok((plan(snapshot, &desired(snapshot, asked, facts)?, facts)?, opened.sites))
+        };
+        let (plan, sites) = planned().map_err(|halt| match &title {
             Some(title) => Halt { message: format!("{title}: {}", halt.message), ..halt },
             None => halt,
-        };
-        let planned = || -> Result<Plan, Halt> {
-            let (snapshot, facts) = stage.pod(&one.found, &one.requests, title.as_deref())?;
-            let asked = one.requests.iter().map(|(name, request)| (name.as_str(), request));
-            Ok(plan(&snapshot, &desired(&snapshot, asked, &facts)?, &facts)?)
-        };
-        let plan = { planned }().map_err(named)?;
-        Ok(PodPlan { title: title.clone(), uid: one.found.names.uid.clone(), plan })
+        })?;
+        Ok((PodPlan { title, uid: one.found.names.uid.clone(), plan }, sites))
     }
 }
+
+/// What was opened for a pod.
+type Sites = Vec<(CgroupKey, Site, Knobs)>;
 
 /// A pod's name among several: `pod default/web-1`.
 pub(super) fn title(found: &Found) -> String {

@@ -11,7 +11,7 @@ use super::commit::{self, Commit};
 use super::exit::{Exit, Halt};
 use super::options::{History, Recover, Rollback};
 use super::show::{self, Outcome, PodPlan, Progress, SCHEMA};
-use crate::node::cgroup::{self, Place, Tree};
+use crate::node::cgroup::{self, Place, Tree, is_same};
 use crate::node::systemd::Systemd;
 use crate::node::transaction::{self, End, Journal, Scene, Site, Story};
 use crate::node::version;
@@ -245,7 +245,7 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
         let Ok(place) = key.parse::<Place>() else { continue };
         let Ok(group) = tree.group(&place) else { continue };
         let ended = cgroup.init.is_some_and(|init| !init.runs());
-        if group.identity() != cgroup.identity || ended {
+        if !is_same(&cgroup.identity, &group.identity()) || ended {
             continue;
         }
         let mut formula = WeightFormula::Linear;

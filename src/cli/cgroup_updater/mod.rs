@@ -4,6 +4,7 @@
 mod apply;
 mod change;
 mod commit;
+mod crowd;
 mod exclusive;
 mod exit;
 mod history;

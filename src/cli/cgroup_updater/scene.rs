@@ -1,8 +1,8 @@
 //! What was found, opened and read: the snapshot for the planner, and the scene that a transaction changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::exclusive::ExclusiveCpus;
@@ -11,6 +11,7 @@ use super::options::{Formula, Mode};
 use super::target::{Found, Member};
 use crate::node::cgroup::{self, Place, Tree};
 use crate::node::config;
+use crate::node::process::ProcessKey;
 use crate::node::runtime;
 use crate::node::systemd::{self, Systemd};
 use crate::node::transaction::{Runtime, Scene, Site, stated};
@@ -95,39 +96,74 @@ impl Real {
     }
 }
 
-/// A scene that is being set up, pod by pod.
+/// What pods are opened and read with, one or many, side by side.
 #[derive(Debug)]
 pub(super) struct Stage {
-    scene: Scene,
+    tree: Tree,
+    /// Files beside the usual ones.
+    files: Vec<String>,
     real: Real,
     wishes: Wishes,
-    /// What lies above pods; most have the same cgroup above.
-    above: BTreeMap<Place, Above>,
     exclusive: ExclusiveCpus,
+    /// What lies above pods; most have the same cgroup above.
+    above: Mutex<BTreeMap<Place, Above>>,
+    systemd: Mutex<Option<Systemd>>,
+    /// How memory is reclaimed, once a cgroup was looked at.
+    way: OnceLock<ReclaimWay>,
+}
+
+/// One pod, opened and read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) snapshot: Snapshot,
+    pub(super) facts: Facts,
+    pub(super) sites: Vec<(CgroupKey, Site, Knobs)>,
+}
+
+/// How one pod is opened.
+struct Opening<'a> {
+    stage: &'a Stage,
+    /// What the pod is called, where there are several.
+    title: Option<&'a str>,
+    /// The controllers that matter; `None` for all.
+    controllers: Option<BTreeSet<String>>,
+    sites: Vec<(CgroupKey, Site, Knobs)>,
 }
 
 impl Stage {
-    /// An empty one. `files` are read beside the usual ones.
+    /// `files` are read beside the usual ones.
     pub(super) fn new(tree: Tree, files: Vec<String>, wishes: Wishes) -> Stage {
-        let real = Real::find();
-        let scene = Scene {
+        Stage {
             tree,
-            systemd: None,
-            sites: BTreeMap::new(),
-            before: BTreeMap::new(),
             files,
-            abilities: real.abilities(),
-            page: cgroup::page(),
-            way: ReclaimWay::ByTheWrite,
-            force: wishes.force,
-            deadline: Instant::now() + Duration::from_secs(wishes.timeout),
-        };
-        Stage { scene, real, wishes, above: BTreeMap::new(), exclusive: ExclusiveCpus::load() }
+            real: Real::find(),
+            wishes,
+            exclusive: ExclusiveCpus::load(),
+            above: Mutex::default(),
+            systemd: Mutex::default(),
+            way: OnceLock::new(),
+        }
     }
 
-    /// What was set up.
-    pub(super) fn scene(self) -> Scene {
-        self.scene
+    /// What a transaction on these sites may touch.
+    pub(super) fn scene(self, sites: impl IntoIterator<Item = (CgroupKey, Site, Knobs)>) -> Scene {
+        let (mut all, mut before) = (BTreeMap::new(), BTreeMap::new());
+        for (key, site, knobs) in sites {
+            before.insert(key.clone(), knobs);
+            all.insert(key, site);
+        }
+        Scene {
+            tree: self.tree,
+            systemd: self.systemd.into_inner().unwrap_or_else(PoisonError::into_inner).map(Mutex::new),
+            sites: all,
+            before,
+            files: self.files,
+            abilities: self.real.abilities(),
+            page: cgroup::page(),
+            way: self.way.get().copied().unwrap_or(ReclaimWay::ByTheWrite),
+            force: self.wishes.force,
+            deadline: Instant::now() + Duration::from_secs(self.wishes.timeout),
+        }
     }
 
     /// Opens and reads a pod; `title` is what it is called where there are several.
@@ -135,150 +171,172 @@ impl Stage {
     /// # Errors
     /// What went away, or can't be read.
     pub(super) fn pod(
-        &mut self,
+        &self,
         found: &Found,
         requests: &BTreeMap<String, Request>,
         title: Option<&str>,
-    ) -> Result<(Snapshot, Facts), Halt> {
-        let version = self.scene.tree.version();
-        let mut containers = Vec::new();
-        let mut runtimes = Vec::new();
-        let (mut by_unit, mut shrunk) = (false, false);
-        for member in &found.containers {
-            let runtime = self.real.of(member);
-            let wanted = found.chosen.as_ref().is_none_or(|name| *name == member.name);
-            if wanted {
-                runtimes.push((member.name.clone(), runtime.is_some()));
-            }
-            let formula = formula(&self.real, self.wishes.formula, runtime.as_ref());
-            let site = |runtime| Fresh { runtime, init: member.init, formula, title };
-            let cgroup = match open(&mut self.scene, &member.place, site(runtime)) {
-                Ok(cgroup) => cgroup,
-                // it ended while we looked
-                Err(halt) if halt.exit == Exit::NotFound && !wanted => continue,
-                Err(halt) => return Err(halt),
-            };
-            let mut cgroup = cgroup;
-            if requests.get(&member.name).is_some_and(|request| shrinks(request, &cgroup.knobs)) {
-                shrunk = true;
-                cgroup.memory = usage(&self.scene, &cgroup.key)?;
-            }
-            let nested = match &member.nested {
-                Some(place) => Some(open(&mut self.scene, place, site(None))?),
-                None => None,
-            };
-            by_unit |= cgroup.unit.is_some();
-            let exclusive_cpus = self.exclusive.has(found.names.uid.as_deref(), &member.name);
-            containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus });
-        }
-        let fresh = Fresh { runtime: None, init: None, formula: WeightFormula::Linear, title };
-        let mut pod = match &found.pod {
-            Some((place, _)) => Some(open(&mut self.scene, place, fresh)?),
-            None => None,
-        };
-        if let Some(pod) = pod.as_mut().filter(|_| shrunk) {
-            pod.memory = usage(&self.scene, &pod.key)?;
-        }
-        by_unit |= pod.as_ref().is_some_and(|pod| pod.unit.is_some());
-        let top = found.pod.as_ref().map(|(place, _)| place);
-        let top = top.or_else(|| found.containers.first().map(|one| &one.place));
-        let above = self.above(top.and_then(Place::parent));
-        if version == CgroupVersion::V2 && self.scene.way == ReclaimWay::ByTheWrite {
-            let has = self.scene.sites.values().any(|site| site.group.has("memory.reclaim"));
-            self.scene.way = if has { ReclaimWay::Probe } else { ReclaimWay::High };
-        }
+    ) -> Result<Opened, Halt> {
         let crun = self.real.version.kind == Kind::Crun;
+        let by_unit =
+            found.containers.iter().map(|one| &one.place).chain(found.pod.iter().map(|(place, _)| place));
+        let by_unit = by_unit.into_iter().any(is_unit);
         if self.wishes.mode == Mode::Runtime && crun && by_unit {
             let why = "crun's update doesn't tell systemd, whose next reload would undo it, and lifts a swap limit of 0; use --mode direct";
             return Err(Halt::new(Exit::Infeasible, why));
         }
         // crun keeps no resources in its state: there is nothing to keep true
         let auto = if crun && self.wishes.mode == Mode::Auto { Mode::Direct } else { self.wishes.mode };
+        let is_wanted = |member: &Member| found.chosen.as_ref().is_none_or(|name| *name == member.name);
+        let runtimes: Vec<_> = found.containers.iter().map(|member| self.real.of(member)).collect();
+        let known = found.containers.iter().zip(&runtimes).filter(|(member, _)| is_wanted(member));
+        let known: Vec<_> = known.map(|(member, runtime)| (member.name.clone(), runtime.is_some())).collect();
+        let mode = mode(auto, &known)?;
+        // a runtime gets the complete set, and systemd writes all that it knows: only files are written one by one
+        let some = mode == snapshot::Mode::Direct && !by_unit;
+        let controllers = some.then(|| self.controllers(requests));
+        let mut opening = Opening { stage: self, title, controllers, sites: Vec::new() };
+        let (mut containers, mut shrunk) = (Vec::new(), false);
+        for (member, runtime) in found.containers.iter().zip(runtimes) {
+            let formula = formula(&self.real, self.wishes.formula, runtime.as_ref());
+            let mut cgroup = match opening.open(&member.place, runtime, member.init, formula) {
+                Ok(cgroup) => cgroup,
+                // it ended while we looked
+                Err(halt) if halt.exit == Exit::NotFound && !is_wanted(member) => continue,
+                Err(halt) => return Err(halt),
+            };
+            if requests.get(&member.name).is_some_and(|request| shrinks(request, &cgroup.knobs)) {
+                shrunk = true;
+                cgroup.memory = opening.usage(&cgroup.key)?;
+            }
+            let nested = match &member.nested {
+                Some(place) => Some(opening.open(place, None, member.init, formula)?),
+                None => None,
+            };
+            let exclusive_cpus = self.exclusive.has(found.names.uid.as_deref(), &member.name);
+            containers.push(Container { name: member.name.clone(), cgroup, nested, exclusive_cpus });
+        }
+        let mut pod = match &found.pod {
+            Some((place, _)) => Some(opening.open(place, None, None, WeightFormula::Linear)?),
+            None => None,
+        };
+        if let Some(pod) = pod.as_mut().filter(|_| shrunk) {
+            pod.memory = opening.usage(&pod.key)?;
+        }
+        let sites = opening.sites;
+        let version = self.tree.version();
+        let reclaim = *self.way.get_or_init(|| match version {
+            CgroupVersion::V1 => ReclaimWay::ByTheWrite,
+            CgroupVersion::V2 if sites.iter().any(|(_, site, _)| site.group.has("memory.reclaim")) => {
+                ReclaimWay::Probe
+            }
+            CgroupVersion::V2 => ReclaimWay::High,
+        });
         let facts = Facts {
-            page: self.scene.page,
-            mode: mode(auto, &runtimes)?,
-            runtime: self.scene.abilities,
-            systemd: match &self.scene.systemd {
-                Some(systemd) => systemd.lock().unwrap_or_else(PoisonError::into_inner).version()?,
+            page: cgroup::page(),
+            mode,
+            runtime: self.real.abilities(),
+            systemd: match self.systemd.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                Some(systemd) => systemd.version()?,
                 None => 0,
             },
-            reclaim: self.scene.way,
+            reclaim,
             throttling: ThrottlingFactor::DEFAULT,
             force: self.wishes.force,
         };
-        Ok((Snapshot { version, pod, containers, complete: found.complete, above }, facts))
+        let top = found.pod.as_ref().map(|(place, _)| place);
+        let top = top.or_else(|| found.containers.first().map(|one| &one.place));
+        let above = self.above(top.and_then(Place::parent));
+        let snapshot = Snapshot { version, pod, containers, complete: found.complete, above };
+        Ok(Opened { snapshot, facts, sites })
     }
 
-    fn above(&mut self, parent: Option<Place>) -> Above {
-        let Some(parent) = parent else { return Above { ratio: Limit::Max, cpus: None, mems: None } };
-        let tree = &self.scene.tree;
-        self.above.entry(parent.clone()).or_insert_with(|| above(tree, &parent)).clone()
+    /// The controllers that requests are about, by the names that this version's files begin with.
+    fn controllers(&self, requests: &BTreeMap<String, Request>) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = requests.values().flat_map(Request::controllers).collect();
+        if self.tree.version() == CgroupVersion::V1 && names.remove("io") {
+            names.insert("blkio".to_owned());
+        }
+        names
     }
+
+    fn above(&self, parent: Option<Place>) -> Above {
+        let Some(parent) = parent else { return Above { ratio: Limit::Max, cpus: None, mems: None } };
+        let mut known = self.above.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(parent.clone()).or_insert_with(|| above(&self.tree, &parent)).clone()
+    }
+
+    /// The unit that owns a cgroup, with what systemd believes of it.
+    fn unit(&self, place: &Place) -> Result<Option<Unit>, Halt> {
+        if !is_unit(place) {
+            return Ok(None);
+        }
+        let mut systemd = self.systemd.lock().unwrap_or_else(PoisonError::into_inner);
+        let connected = match systemd.take() {
+            Some(connected) => connected,
+            None => Systemd::connect()?,
+        };
+        let knobs = systemd.insert(connected).unit(self.tree.version(), place.name())?;
+        Ok(knobs.map(|knobs| Unit { name: place.name().to_owned(), knobs }))
+    }
+}
+
+impl Opening<'_> {
+    fn open(
+        &mut self,
+        place: &Place,
+        runtime: Option<Runtime>,
+        init: Option<ProcessKey>,
+        formula: WeightFormula,
+    ) -> Result<Cgroup, Halt> {
+        let named = |fault: cgroup::Fault| {
+            let halt = Halt::from(fault);
+            let path = crate::quote::quoted(place.path().as_bytes());
+            Halt { message: format!("cgroup {path}: {}", halt.message), ..halt }
+        };
+        let stage = self.stage;
+        let (group, knobs) = match &self.controllers {
+            Some(some) => {
+                let group = stage.tree.group(&place.only(some)).map_err(named)?;
+                let knobs = cgroup::of_controllers(&group, some).map_err(named)?;
+                (group, knobs)
+            }
+            None => {
+                let group = stage.tree.group(place).map_err(named)?;
+                let knobs = cgroup::cgroup(&group, &stage.files).map_err(named)?;
+                (group, knobs)
+            }
+        };
+        let key = CgroupKey(place.to_string());
+        let unit = stage.unit(place)?;
+        let formula = measured(&knobs, runtime.as_ref()).unwrap_or(formula);
+        let (name, pod) = (unit.as_ref().map(|unit| unit.name.clone()), self.title.map(str::to_owned));
+        self.sites.push((
+            key.clone(),
+            Site { group, runtime, init, unit: name, formula, pod },
+            knobs.clone(),
+        ));
+        Ok(Cgroup { key, knobs, unit, formula, memory: None })
+    }
+
+    /// What the memory of an opened cgroup is used for.
+    fn usage(&self, key: &CgroupKey) -> Result<Option<MemoryUsage>, Halt> {
+        match self.sites.iter().find(|(other, ..)| other == key) {
+            Some((_, site, _)) => Ok(cgroup::memory(&self.stage.tree, &site.group)?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// True if systemd runs, and a cgroup has the name of a unit that may be its own.
+fn is_unit(place: &Place) -> bool {
+    let name = place.name();
+    (name.ends_with(".slice") || name.ends_with(".scope")) && systemd::runs()
 }
 
 /// True if a memory limit may fall: only then it matters what the memory is used for.
 fn shrinks(request: &Request, knobs: &Knobs) -> bool {
     let unified = request.unified.contains_key(&Knob::MemoryMax);
     unified || request.memory_limit.zip(knobs.memory_limit()).is_some_and(|(asked, now)| asked < now)
-}
-
-/// What the memory of an opened cgroup is used for.
-fn usage(scene: &Scene, key: &CgroupKey) -> Result<Option<MemoryUsage>, Halt> {
-    match scene.sites.get(key) {
-        Some(site) => Ok(cgroup::memory(&scene.tree, &site.group)?),
-        None => Ok(None),
-    }
-}
-
-/// What is known of a site before it is opened.
-struct Fresh<'a> {
-    runtime: Option<Runtime>,
-    init: Option<crate::node::process::ProcessKey>,
-    formula: WeightFormula,
-    title: Option<&'a str>,
-}
-
-fn open(scene: &mut Scene, place: &Place, fresh: Fresh<'_>) -> Result<Cgroup, Halt> {
-    let named = |fault: cgroup::Fault| {
-        let halt = Halt::from(fault);
-        Halt {
-            message: format!("cgroup {}: {}", crate::quote::quoted(place.path().as_bytes()), halt.message),
-            ..halt
-        }
-    };
-    let group = scene.tree.group(place).map_err(named)?;
-    let knobs = cgroup::cgroup(&group, &scene.files).map_err(named)?;
-    let key = CgroupKey(place.to_string());
-    let Fresh { runtime, init, formula, title } = fresh;
-    let unit = unit(scene, place)?;
-    let formula = measured(&knobs, runtime.as_ref()).unwrap_or(formula);
-    scene.before.insert(key.clone(), knobs.clone());
-    scene.sites.insert(
-        key.clone(),
-        Site {
-            group,
-            runtime,
-            init,
-            unit: unit.as_ref().map(|unit| unit.name.clone()),
-            formula,
-            pod: title.map(str::to_owned),
-        },
-    );
-    Ok(Cgroup { key, knobs, unit, formula, memory: None })
-}
-
-/// The unit that owns a cgroup, with what systemd believes of it.
-fn unit(scene: &mut Scene, place: &Place) -> Result<Option<Unit>, Halt> {
-    let name = place.name();
-    if !(name.ends_with(".slice") || name.ends_with(".scope")) || !systemd::runs() {
-        return Ok(None);
-    }
-    if scene.systemd.is_none() {
-        scene.systemd = Some(Mutex::new(Systemd::connect()?));
-    }
-    let Some(systemd) = &scene.systemd else { return Ok(None) };
-    let knobs = systemd.lock().unwrap_or_else(PoisonError::into_inner).unit(scene.tree.version(), name)?;
-    Ok(knobs.map(|knobs| Unit { name: name.to_owned(), knobs }))
 }
 
 /// The formula that was asked for, or the runtime's.

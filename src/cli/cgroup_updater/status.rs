@@ -13,7 +13,7 @@ use super::show::{SCHEMA, line};
 use super::signs;
 use super::target::{self, Member};
 use crate::cli::colour::{Colour, Palette};
-use crate::node::cgroup::{self, Identity, Place, Tree};
+use crate::node::cgroup::{self, Identity, Place, Tree, is_same};
 use crate::node::systemd::{self, Systemd};
 use crate::node::transaction::{self, End, stated};
 use crate::quote::{escaped, quoted};
@@ -109,7 +109,7 @@ impl View<'_> {
 fn last_set(key: &str, identity: &Identity) -> Result<Knobs, Halt> {
     let mut set = Knobs::default();
     for story in transaction::all()?.into_iter().flatten().filter(|story| story.end == Some(End::Committed)) {
-        if story.head.cgroups.get(key).is_none_or(|cgroup| cgroup.identity != *identity) {
+        if story.head.cgroups.get(key).is_none_or(|cgroup| !is_same(&cgroup.identity, identity)) {
             continue;
         }
         for step in story.head.plan.iter().filter(|step| step.cgroup.0 == key) {

@@ -3,10 +3,10 @@
 //! A container is known by our records, by a runtime root that is named, or by the roots that engines use. Whatever is
 //! found by name is looked at: a container's cgroup is where its first process is, and the pod's is the folder above.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value as Json;
 
@@ -72,11 +72,11 @@ pub(super) struct Finder<'a> {
     /// The runtime root that was named.
     root: Option<&'a Path>,
     /// All containers that are known, by id.
-    keys: OnceCell<BTreeMap<String, Key>>,
+    keys: OnceLock<BTreeMap<String, Key>>,
     /// Where the first processes of all of them are.
-    places: OnceCell<Vec<(Place, Key)>>,
+    places: OnceLock<Vec<(Place, Key)>>,
     /// The cgroups of all pods, by uid.
-    pods: OnceCell<BTreeMap<String, Vec<Place>>>,
+    pods: OnceLock<BTreeMap<String, Vec<Place>>>,
 }
 
 /// Finds what the flags mean.
@@ -137,7 +137,7 @@ pub(super) fn find(tree: &Tree, target: &Target) -> Result<Found, Halt> {
 
 impl<'a> Finder<'a> {
     pub(super) fn new(tree: &'a Tree, root: Option<&'a Path>) -> Finder<'a> {
-        Finder { tree, root, keys: OnceCell::new(), places: OnceCell::new(), pods: OnceCell::new() }
+        Finder { tree, root, keys: OnceLock::new(), places: OnceLock::new(), pods: OnceLock::new() }
     }
 
     /// The pod with this uid, and of it one container or all.

@@ -41,6 +41,11 @@ fn text_of(mut file: File) -> io::Result<Vec<u8>> {
 /// A cgroup by its folders' numbers, which the kernel doesn't use again: (controller, inode).
 pub type Identity = Vec<(String, u64)>;
 
+/// True if `now`, all of a cgroup's numbers, holds `then`, which may be of some controllers alone.
+pub fn is_same(then: &Identity, now: &Identity) -> bool {
+    !then.is_empty() && then.iter().all(|one| now.contains(one))
+}
+
 /// An opened cgroup.
 #[derive(Debug)]
 pub struct Group {

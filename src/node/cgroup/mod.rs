@@ -17,9 +17,9 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
-pub use group::{Fault, Group, Identity};
+pub use group::{Fault, Group, Identity, is_same};
 pub use place::{Place, container_id, pod_of};
-pub use read::{cgroup, like, memory, page, ratio};
+pub use read::{cgroup, like, memory, of_controllers, page, ratio};
 
 use super::members::{self, Mount};
 use crate::error::{Error, Result, show};

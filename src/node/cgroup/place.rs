@@ -2,7 +2,7 @@
 //! path puts the container below wherever it is itself in each hierarchy. And what the names on such a path say: the pod
 //! (kubelet's `pod<uid>`, systemd's `...-pod<uid with underscores>.slice`) and the container.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -39,6 +39,15 @@ impl Place {
         let one = ["", "memory"].into_iter().find_map(|name| self.0.get_key_value(name));
         let one = one.or_else(|| self.0.first_key_value());
         Place(one.map(|(name, path)| (name.clone(), path.clone())).into_iter().collect())
+    }
+
+    /// The same cgroup in those of version 1's hierarchies whose controllers are among these; as it is where that would leave
+    /// none.
+    #[must_use]
+    pub fn only(&self, controllers: &BTreeSet<String>) -> Place {
+        let wanted = self.0.iter().filter(|(name, _)| controllers.contains(*name));
+        let some = Place(wanted.map(|(name, path)| (name.clone(), path.clone())).collect());
+        if some.is_empty() { self.clone() } else { some }
     }
 
     /// The cgroup above, in each hierarchy; `None` for the root.

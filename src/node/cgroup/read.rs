@@ -22,6 +22,17 @@ pub fn cgroup(group: &Group, more: &[String]) -> Result<Knobs, Fault> {
     read(group, files)
 }
 
+/// Of the usual knobs of a cgroup those of these controllers.
+///
+/// # Errors
+/// [`Fault`] where the cgroup can't be read.
+pub fn of_controllers(group: &Group, controllers: &BTreeSet<String>) -> Result<Knobs, Fault> {
+    let usual = group.version().files().iter().map(|file| (*file).to_owned());
+    let huge = controllers.contains("hugetlb").then(|| group.hugepage_files().iter().cloned());
+    let wanted = |file: &String| controllers.contains(file.split('.').next().unwrap_or_default());
+    read(group, usual.chain(huge.into_iter().flatten()).filter(wanted).collect())
+}
+
 /// Of the knobs of a cgroup those that `wanted` has, and what they can only be told with: quota and period are one thing.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! A plan, done: call by call, each announced in the journal before and read back after. The steps of one pod go one after
-//! the other; pods don't depend on each other, and where each step waits for a runtime they go side by side.
+//! the other; pods don't depend on each other, and go side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -43,12 +43,13 @@ pub fn apply(
     watcher: &dyn Watcher,
 ) -> Result<BTreeSet<CgroupKey>, Stop> {
     let run = Run { scene, steps, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let waits = |step: &Step| {
         matches!(step.action, Action::Set { route: Route::Runtime(_), .. } | Action::Reclaim(_))
     };
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = pods.len().min(cpus.saturating_mul(PODS_PER_CPU)).min(MOST_PODS);
-    if threads < 2 || !steps.iter().any(waits) {
+    let each = if steps.iter().any(waits) { PODS_PER_CPU } else { 1 };
+    let threads = pods.len().min(cpus.saturating_mul(each)).min(MOST_PODS);
+    if threads < 2 {
         pods.iter().try_for_each(|pod| run.pod(pod.clone(), &AtomicBool::new(false)))?;
     } else {
         run.side_by_side(pods, threads)?;

@@ -25,7 +25,7 @@ pub struct Asked {
 /// The Pods in some documents, of which each is a Pod or a list of Pods, as `kubectl get pods -o yaml` prints it.
 ///
 /// # Errors
-/// [`RequestError`] for a document of another kind, and where there is no Pod at all.
+/// [`RequestError`] for a list without items, and where there is no Pod at all.
 pub fn pods(documents: &[Value]) -> Result<Vec<&Value>, RequestError> {
     let mut pods = Vec::new();
     for document in documents {
@@ -36,16 +36,6 @@ pub fn pods(documents: &[Value]) -> Result<Vec<&Value>, RequestError> {
                 return Err(RequestError::new("items", None, "there is no such list; write one of Pods"));
             }
             None => pods.push(document),
-        }
-    }
-    for pod in &pods {
-        let kind = pod.get("kind").and_then(Value::as_str).unwrap_or("Pod");
-        if kind != "Pod" {
-            return Err(RequestError::new(
-                "kind",
-                Some(kind.to_owned()),
-                "only Pods can be applied; take them from the cluster",
-            ));
         }
     }
     if pods.is_empty() {
@@ -59,6 +49,14 @@ pub fn pods(documents: &[Value]) -> Result<Vec<&Value>, RequestError> {
 /// # Errors
 /// [`RequestError`] for what isn't a Pod, and for a quantity that can't be meant.
 pub fn containers(pod: &Value) -> Result<Vec<Asked>, RequestError> {
+    let kind = pod.get("kind").and_then(Value::as_str).unwrap_or("Pod");
+    if kind != "Pod" {
+        return Err(RequestError::new(
+            "kind",
+            Some(kind.to_owned()),
+            "only a Pod can be applied; take one from the cluster",
+        ));
+    }
     let of_pod = pod.pointer("/spec/resources").and_then(Value::as_object);
     if let Some(name) = of_pod.and_then(|all| all.iter().find(|(_, value)| is_asked(value))) {
         return Err(RequestError::new(

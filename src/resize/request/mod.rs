@@ -8,7 +8,7 @@ pub mod manifest;
 pub mod oci;
 pub mod options;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::amount::{Bytes, Limit, MilliCpu};
@@ -93,6 +93,31 @@ impl Request {
     pub fn is_empty(&self) -> bool {
         let asked = Self { ignored: Vec::new(), ..self.clone() };
         asked == Self::default()
+    }
+
+    /// The controllers whose files decide what is asked for, by the names of version 2; huge pages are `hugetlb`.
+    pub fn controllers(&self) -> BTreeSet<String> {
+        let cpu = self.cpu_request.is_some() || self.cpu_weight.is_some() || self.cpu_shares.is_some();
+        let bandwidth = self.cpu_limit.is_some() || self.cpu_quota.is_some() || self.cpu_period.is_some();
+        let memory =
+            self.memory_limit.is_some() || self.memory_request.is_some() || self.memory_high.is_some();
+        let guard = self.memory_low.is_some() || self.memory_min.is_some();
+        let named = [
+            ("cpu", cpu || bandwidth || self.cpu_burst.is_some()),
+            ("cpuset", self.cpus.is_some() || self.mems.is_some()),
+            ("memory", memory || guard || self.swap.is_some() || self.memsw.is_some()),
+            ("pids", self.pids.is_some()),
+            ("hugetlb", !self.hugepages.is_empty()),
+            ("io", self.io_weight.is_some() || !self.io_max.is_empty()),
+        ];
+        let unified = self.unified.keys().map(Knob::file);
+        let unified = unified.map(|file| file.split('.').next().unwrap_or_default().to_owned());
+        named
+            .into_iter()
+            .filter(|(_, asked)| *asked)
+            .map(|(name, _)| name.to_owned())
+            .chain(unified)
+            .collect()
     }
 
     /// Refuses what contradicts itself: two words for one thing, and a limit below its request.
