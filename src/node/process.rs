@@ -66,6 +66,17 @@ pub fn exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
+/// Lets this process, and those that it starts, have as many files open as the hard limit allows: many pods at once need
+/// more than the usual 1024. Where that isn't allowed, opening will say so.
+pub fn allow_many_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Whether the calling process is root of the host: root, and in no user namespace but the first.
 pub fn is_host_root() -> bool {
     nix::unistd::geteuid().is_root() && in_first_user_namespace()

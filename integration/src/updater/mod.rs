@@ -3,6 +3,7 @@
 
 mod crash;
 mod death;
+mod many;
 mod pod;
 
 use std::path::Path;
@@ -36,6 +37,8 @@ const TRIED: &[(&str, Trying)] = &[
         changed(lab, runtime, "direct")
     }),
     ("two containers and their pod change in one transaction", applied),
+    ("several pods change in one transaction, or none does", many::one_transaction),
+    ("transactions that name the same pods in other orders don't wait for each other", many::no_deadlock),
     ("a failed update is rolled back", failed),
     ("kill -9 at any write leaves old or new after recover, by the files", |lab, runtime| {
         crash::killed(lab, runtime, "direct")

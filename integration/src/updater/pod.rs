@@ -149,6 +149,12 @@ impl<'a> Pod<'a> {
         write(&inner, "cpu.cfs_quota_us", &quota.to_string())
     }
 
+    /// Takes it away again.
+    pub(super) fn remove_inner(&self, at: usize) -> Result<()> {
+        let inner = format!("{}/inner", self.cgroup(at));
+        Ok(fs::remove_dir(place(&inner, "cpu.").with_file_name(""))?)
+    }
+
     /// How many processes of a container the kernel has killed for lack of memory.
     pub(super) fn kills(&self, at: usize) -> Result<u64> {
         let text = self.read(&self.cgroup(at), "memory.oom_control")?;
@@ -187,7 +193,12 @@ impl<'a> Pod<'a> {
 
     /// `cgroup-updater` with these words.
     pub(super) fn updater(&self, words: &[&str]) -> Result<Answer> {
-        self.trial(0)?.empty_call().argument("cgroup-updater").arguments(words).run(b"")
+        self.call()?.arguments(words).run(b"")
+    }
+
+    /// `cgroup-updater` without any further word yet.
+    pub(super) fn call(&self) -> Result<Call<'a>> {
+        Ok(self.trial(0)?.empty_call().argument("cgroup-updater"))
     }
 
     /// `cgroup-updater set` on a container.

@@ -39,6 +39,7 @@ pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
     if wanted.is_empty() {
         return Err(Halt::usage(format!("{shown}: no container in it has resources for a cgroup")));
     }
+    crate::node::process::allow_many_files();
     let tree = Tree::open()?;
     let finder = Finder::new(&tree, asked.root.as_deref());
     let (mut pods, mut notes, mut absent): (Vec<Wanted>, Vec<String>, Vec<String>) = Default::default();

@@ -195,10 +195,11 @@ pub(super) struct Set {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Apply {
-    /// A Pod's manifest, YAML or JSON; - is stdin. Its spec.containers[].resources are applied
+    /// Manifests of Pods, YAML or JSON: one, several documents, or a List; - is stdin. Their spec.containers[].resources
+    /// are applied in one transaction
     #[arg(short = 'f', long = "file", value_name = "FILE|-")]
     pub(super) file: PathBuf,
-    /// The pod's uid, where the manifest has no metadata.uid
+    /// The pod's uid, where the one manifest has no metadata.uid
     #[arg(long, value_name = "UID")]
     pub(super) pod: Option<String>,
     /// Look for containers also below this runtime root
