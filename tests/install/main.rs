@@ -231,7 +231,7 @@ fn the_runtime_that_is_asked_for_goes_into_our_configuration() {
 }
 
 #[test]
-fn our_own_configuration_is_never_changed() {
+fn our_own_configuration_is_never_changed_where_something_is_set_in_it() {
     let host = Host::with_containerd("containerd/v4-default.toml");
     let own = "etc/runc-strict/config.toml";
     host.put(own, "# mine\nengine = \"cri-o\"\n");
@@ -245,6 +245,37 @@ fn our_own_configuration_is_never_changed() {
     assert_eq!(host.text(own), "# mine\nengine = \"cri-o\"\n");
     host.put(own, "engine = \"docker\"\n");
     assert!(host.refused(&INSTALL).contains("config.toml\": line 1: unknown variant"));
+}
+
+#[test]
+fn in_the_packages_configuration_nothing_is_set_so_what_is_needed_is_and_uninstall_gives_it_back() {
+    let shipped = include_str!("../../packaging/config/config.toml");
+    let own = "etc/runc-strict/config.toml";
+    let host = Host::with_containerd("containerd/v4-default.toml");
+    host.put(own, shipped);
+    there_and_back(&host, "packaged", &["--engine", "containerd", "--runtime", "/usr/bin/crun"]);
+    assert_eq!(host.text(own), shipped);
+
+    host.done(&[&INSTALL[..], &["--runtime", "/usr/bin/crun"]].concat());
+    // Each key stands where the comment showed its default, so that nothing that is set later falls into a table.
+    let text = host.text(own).replace("#primary-gid = ", "primary-gid = ").replace("#[audit]", "[audit]");
+    let config = runc_strict::node::config::Config::parse(&text).unwrap();
+    assert_eq!((config.runtime.as_str(), config.engine.name()), ("/usr/bin/crun", "containerd"));
+    assert_eq!(config.containerd.address, PathBuf::from("/run/k8s/containerd.sock"));
+}
+
+#[test]
+fn comments_of_somebody_else_stay_beside_what_is_set() {
+    let host = Host::with_containerd("containerd/v4-default.toml");
+    let own = "etc/runc-strict/config.toml";
+    host.put(own, "# mine\n#engine = docker\n#address = 3");
+    host.done(&INSTALL);
+    assert_eq!(
+        host.text(own),
+        "# mine\nengine = \"containerd\"\n#address = 3\n[containerd]\naddress = \"/run/k8s/containerd.sock\"\n"
+    );
+    host.done(&UNINSTALL);
+    assert_eq!(host.text(own), "# mine\n#engine = docker\n#address = 3");
 }
 
 /// A configuration that can't be used, and what is said of it.

@@ -1,4 +1,5 @@
-//! Our own configuration: written where there is none, and never changed where there is one.
+//! Our own configuration: written where there is none; in one that only has comments, as a package brings it, what is
+//! needed is set; one in which anything is set is never changed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::quote::quoted;
 
 /// What becomes of our own configuration.
 pub(super) struct Own {
-    /// The file to be written, where there is none.
+    /// The file to be written, where nobody has set anything.
     pub(super) change: Option<Change>,
     /// Where the one that is there doesn't fit.
     pub(super) notes: Vec<String>,
@@ -73,26 +74,21 @@ fn other_engine(found: &Config, engine: Engine, path: &Path) -> Option<String> {
 /// That the file there can't be used, or says another runtime than was asked for.
 pub(super) fn plan(host: &Host, engine: Engine, runtime: Option<&str>, plan: &Plan) -> Result<Own> {
     let wanted = runtime.map(|runtime| check(host, runtime)).transpose()?;
-    let Some(text) = host.read(path())? else {
-        let wanted = wanted.or_else(|| inherited(host, plan.runtime.as_deref()?));
-        let mut text = String::from(
-            "# runc-strict's configuration, written by \"runc-strict install\".\n\
-             # What isn't here has its default; the README's section \"Configuration\" has all keys.\n",
-        );
-        if let Some(runtime) = &wanted {
-            text.push_str(&format!("runtime = \"{runtime}\"\n"));
-        }
-        text.push_str(&format!("engine = \"{}\"\n", engine.name()));
-        if let Some(address) = &plan.address {
-            let address = toml_edit::Value::from(address.to_string_lossy().as_ref());
-            text.push_str(&format!("\n[containerd]\naddress = {address}\n"));
-        }
+    let text = host.read(path())?;
+    let Some(text) = text.as_deref().filter(|text| !is_blank(text)) else {
+        let runtime = wanted.or_else(|| inherited(host, plan.runtime.as_deref()?));
+        let lines = Lines { runtime, engine, address: plan.address.as_deref() };
+        let after = match &text {
+            // It is going to be written.
+            Some(_) => lines.within(&host.read_for_change(path())?.unwrap_or_default()),
+            None => lines.alone(),
+        };
         // What is written has to be what is read.
-        Config::parse(&text).map_err(Error::content(path()))?;
-        let change = Change { path: path().to_path_buf(), before: None, after: Some(text) };
+        Config::parse(&after).map_err(Error::content(path()))?;
+        let change = Change { path: path().to_path_buf(), before: text, after: Some(after) };
         return Ok(Own { change: Some(change), notes: Vec::new() });
     };
-    let found = Config::parse(&text).map_err(Error::content(&host.real(path())))?;
+    let found = Config::parse(text).map_err(Error::content(&host.real(path())))?;
     let mut notes = Vec::new();
     notes.extend(other_engine(&found, engine, path()));
     if let Some(wanted) = wanted.filter(|wanted| *wanted != found.runtime) {
@@ -107,6 +103,70 @@ pub(super) fn plan(host: &Host, engine: Engine, runtime: Option<&str>, plan: &Pl
         ));
     }
     Ok(Own { change: None, notes })
+}
+
+/// Whether nothing is set in `text`: it has comments alone.
+fn is_blank(text: &str) -> bool {
+    text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+/// What has to be set.
+struct Lines<'p> {
+    runtime: Option<String>,
+    engine: Engine,
+    address: Option<&'p Path>,
+}
+
+impl Lines<'_> {
+    /// The keys above the first table, and their lines.
+    fn top(&self) -> Vec<(&'static str, String)> {
+        let runtime = self.runtime.as_ref().map(|runtime| ("runtime", format!("runtime = \"{runtime}\"")));
+        let engine = ("engine", format!("engine = \"{}\"", self.engine.name()));
+        runtime.into_iter().chain([engine]).collect()
+    }
+
+    fn address(&self) -> Option<String> {
+        let address = toml_edit::Value::from(self.address?.to_string_lossy().as_ref());
+        Some(format!("address = {address}"))
+    }
+
+    /// A file of their own.
+    fn alone(&self) -> String {
+        let mut text = String::from(
+            "# runc-strict's configuration, written by \"runc-strict install\".\n\
+             # What isn't here has its default; the README's section \"Configuration\" has all keys.\n",
+        );
+        for (_, line) in self.top() {
+            text.push_str(&format!("{line}\n"));
+        }
+        if let Some(line) = self.address() {
+            text.push_str(&format!("\n[containerd]\n{line}\n"));
+        }
+        text
+    }
+
+    /// `text`, which has comments alone, with each of them in the place of the comment that shows its default: where
+    /// an administrator would write it, so that keys which are set later don't fall into a table.
+    fn within(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (key, line) in self.top().into_iter().rev() {
+            text = in_place(&text, &format!("#{key} = "), &line).unwrap_or_else(|| format!("{line}\n{text}"));
+        }
+        let Some(address) = self.address() else { return text };
+        in_place(&text, "#[containerd]", "[containerd]")
+            .and_then(|text| in_place(&text, "#address = ", &address))
+            .filter(|text| Config::parse(text).is_ok())
+            .unwrap_or_else(|| format!("{text}\n[containerd]\n{address}\n"))
+    }
+}
+
+/// `text` with `line` for the first line that begins with `shown`; none where no line does.
+fn in_place(text: &str, shown: &str, line: &str) -> Option<String> {
+    let at_line = |at: &usize| text.get(..*at).is_some_and(|head| head.is_empty() || head.ends_with('\n'));
+    let from = text.match_indices(shown).map(|(at, _)| at).find(at_line)?;
+    let (head, rest) = text.split_at_checked(from)?;
+    let tail = rest.find('\n').and_then(|end| rest.get(end..)).unwrap_or("\n");
+    Some(format!("{head}{line}{tail}"))
 }
 
 /// A runtime that the administrator names.
