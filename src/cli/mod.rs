@@ -57,6 +57,12 @@ enum Command {
     },
 }
 
+/// The definition that help, man pages and completions are made of.
+pub fn definition() -> clap::Command {
+    use clap::CommandFactory;
+    Cli::command()
+}
+
 /// Runs the sub-command that `words` name.
 pub fn run(words: &[OsString]) -> u8 {
     let program = OsString::from("runc-strict");

@@ -8,6 +8,7 @@ mod engines;
 mod folders;
 mod node;
 mod report;
+mod unused;
 
 use clap::Args;
 
@@ -20,6 +21,9 @@ use crate::node::engine_config::host::Host;
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code: 0 also with warnings, 1 where something fails.")]
 pub(super) struct Arguments {
+    /// Look only at what needs this program, handlers and containers: what a package asks before it is removed
+    #[arg(long)]
+    unused: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -62,7 +66,7 @@ impl Row {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let rows = look();
+    let rows = if arguments.unused { unused::look() } else { look() };
     let text = match arguments.json {
         true => report::json(&rows),
         false => report::table(&rows, Palette::of_stdout()),
