@@ -1,8 +1,7 @@
 # What can be done here. `make` alone prints this list.
 
 TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
-# One static file: it is called in places where no library can be relied on.
-STATIC = RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --quiet --target $(TARGET)
+STATIC = packaging/static $(TARGET) --quiet
 PROGRAM = target/$(TARGET)/release/runc-strict
 # The suites are built for a short build and not for speed.
 SUITES = target/$(TARGET)/suites
@@ -18,6 +17,10 @@ build: need-build ## build the static program
 	$(STATIC) --release -p runc-strict
 	@ls -l $(PROGRAM)
 
+dist: need-build ## leave the program, a deb and an rpm in dist/
+	@integration/need dpkg-deb=dpkg rpmbuild=rpm jq=jq
+	@packaging/dist $(TARGET)
+
 demo: need-build ## show in a minute what it does, on real containers
 	@integration/need runc=runc busybox=busybox-static
 	@$(STATIC) --release -p runc-strict
@@ -31,6 +34,11 @@ test-units: need-build ## the tests that need no root
 
 test-root: need-build ## the suites that need root, real runtimes and engines
 	@integration/run $(TARGET)
+
+package-test: need-build ## install, upgrade, remove and check the packages, and build them twice
+	@integration/packages/need
+	@$(STATIC) --release -p runc-strict
+	@integration/packages/run $(TARGET) $(PROGRAM)
 
 lint: need-build ## formatting, lints, documentation, licences
 	cargo fmt --all --check
@@ -79,4 +87,4 @@ vm-selftest: ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build image
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build image dist package-test
