@@ -67,7 +67,10 @@ mod x86_64 {
     }
 
     /// The longest configuration that is read here; a longer one is left to the other reading.
-    const CONFIGURATION: usize = 4096;
+    const CONFIGURATION: usize = 16 * 1024;
+
+    // The file that packages bring, with as much again of somebody's own, is no reason to go the slow way.
+    const _: () = assert!(2 * include_bytes!("../packaging/config/config.toml").len() < CONFIGURATION);
 
     /// The longest path of a runtime that is found by name.
     const PLACE: usize = 64;
