@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::amount::{Bytes, Limit};
@@ -21,8 +22,9 @@ use super::value::Value;
 /// How a document says "no limit".
 const NONE: i64 = -1;
 
-/// One field of a LinuxResources document.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One field of a LinuxResources document. In JSON it is the text that [`Display`](fmt::Display) prints.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Field {
     /// `memory.limit`: bytes, -1 for none.
     MemoryLimit,
@@ -303,5 +305,19 @@ impl FromStr for Field {
             return UnifiedKey::new(key).map(Self::Unified).map_err(|_| ());
         }
         Self::PLAIN.into_iter().find(|field| field.to_string() == text).ok_or(())
+    }
+}
+
+impl From<Field> for String {
+    fn from(field: Field) -> String {
+        field.to_string()
+    }
+}
+
+impl TryFrom<String> for Field {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|()| format!("\"{}\" is no field of LinuxResources", text.escape_default()))
     }
 }

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::amount::{Bytes, Limit};
 use super::convert::cpuset::Cpuset;
 use super::field::Field;
+use super::value::Value;
 
 /// What becomes of an engine's document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,6 +108,31 @@ impl Edit {
     }
 }
 
+/// What the engine has sent last, where that isn't known for sure: of several documents that may be it, the likeliest
+/// first, field by field the one that it repeats now.
+pub fn settled(candidates: &[Json], sent: &Json) -> Option<Json> {
+    let mut last = candidates.first()?.clone();
+    for candidate in candidates.iter().skip(1) {
+        for field in Field::all_in(candidate) {
+            let (now, theirs) = (field.get(sent), field.get(candidate));
+            let repeated = now.is_some() && is_same(&field, now, theirs);
+            if let Some(value) = theirs.filter(|_| repeated || field.get(&last).is_none()) {
+                field.put(&mut last, value.clone());
+            }
+        }
+    }
+    Some(last)
+}
+
+/// The overrides that are given up along with `fields`, these included.
+pub fn together<'a>(
+    fields: &'a [Field],
+    overrides: impl Iterator<Item = &'a Field>,
+) -> impl Iterator<Item = &'a Field> {
+    let groups: Vec<Group> = fields.iter().map(Group::of).collect();
+    overrides.filter(move |field| groups.contains(&Group::of(field)))
+}
+
 /// Adds what an engine sends to what it has sent before, so that a later document that repeats it is known to.
 pub fn remember(last: &mut Json, sent: &Json) {
     if !last.is_object() {
@@ -115,6 +142,23 @@ pub fn remember(last: &mut Json, sent: &Json) {
         if let Some(value) = field.get(sent) {
             field.put(last, value.clone());
         }
+    }
+}
+
+/// A field's value for people: bytes as a quantity, `none` for no limit.
+pub fn words(field: &Field, value: &Json) -> String {
+    let plain = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let bytes = matches!(
+        field,
+        Field::MemoryLimit | Field::MemorySwap | Field::MemoryReservation | Field::Hugepages(_)
+    );
+    match (value.as_i64(), bytes || *field == Field::CpuQuota || *field == Field::PidsLimit) {
+        (Some(-1), true) => "none".to_owned(),
+        (Some(number), _) if bytes => {
+            let bytes = u64::try_from(number).ok().and_then(Bytes::new);
+            bytes.and_then(|bytes| Value::Bytes(Limit::At(bytes)).quantity()).unwrap_or_else(plain)
+        }
+        _ => plain(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::object::{Object, Value};
 use super::process::{ProcessObject, number};
+use super::resources;
+use super::splice::Splice;
 use crate::policy::subject::IdRange;
+use crate::resize::sticky::Edit;
 use serde_json::value::RawValue;
 
 const PROCESS: usize = 0;
@@ -73,6 +76,35 @@ impl<'t> ConfigDocument<'t> {
             }
         };
         items(list, "linux.gidMappings")?.into_iter().map(range).collect()
+    }
+
+    /// The text of `linux.resources`.
+    ///
+    /// # Errors
+    /// A sentence, where it can't be read.
+    pub fn resources(&self) -> Result<Option<&'t str>, String> {
+        let Some(linux) = self.object.get(LINUX) else { return Ok(None) };
+        let linux = Object::read(linux, "linux", ["resources"])?;
+        Ok(linux.get(0).map(|resources| resources.text))
+    }
+
+    /// Writes `edits` into `linux.resources`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// A sentence, where something else stands in its place.
+    pub fn write_resources(&self, edits: &[Edit], splice: &mut Splice<'_>) -> Result<(), String> {
+        let Some(linux) = self.object.get(LINUX) else {
+            splice.set(&self.object, LINUX, "linux", resources::member("resources", edits));
+            return Ok(());
+        };
+        let linux = Object::read(linux, "linux", ["resources"])?;
+        match linux.get(0) {
+            Some(there) => resources::write(there, "linux.resources", edits, false, splice),
+            None => {
+                splice.set(&linux, 0, "resources", resources::text(edits));
+                Ok(())
+            }
+        }
     }
 
     /// The destination and, where there is one, the source of each mount, in order.

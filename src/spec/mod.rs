@@ -8,6 +8,7 @@ mod command;
 mod config;
 pub mod object;
 mod process;
+pub mod resources;
 mod splice;
 
 pub use command::CommandLine;
