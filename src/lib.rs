@@ -4,6 +4,7 @@
 //! Where to read what:
 //!
 //! - [`run`]: the whole program as one sentence, from top to bottom;
+//! - [`update`]: what stays of a resize when an engine updates the container again, or starts it anew;
 //! - [`outcome`]: the road of a refusal to the user and into the audit log;
 //! - [`argv`]: the runtimes' command-line grammar, as a table;
 //! - [`policy`]: where a gid is judged; pure. [`policy::decide`] gives a [`policy::Verdict`], the one value that is
@@ -23,3 +24,4 @@ pub mod quote;
 pub mod resize;
 pub mod run;
 pub mod spec;
+pub mod update;

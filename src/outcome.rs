@@ -59,6 +59,20 @@ impl DerefMut for Account {
 }
 
 impl Account {
+    /// Begins a line for `command` on the container `id`.
+    pub fn begin(command: &str, id: &OsStr) -> Account {
+        let line = Line::new(command, &id.to_string_lossy(), "");
+        Account { line, since: Instant::now(), config: None }
+    }
+
+    /// Reads the configuration, where that can be done, for the engine's name and for where the log is.
+    pub fn engine_of_config(&mut self) {
+        if let Ok(config) = Config::load() {
+            self.line.engine = config.engine.name().to_owned();
+            self.config = Some(config);
+        }
+    }
+
     /// Takes down a verdict.
     pub fn judged(&mut self, verdict: &Verdict) {
         self.line.verdict = verdict.name().to_owned();
@@ -90,11 +104,9 @@ pub fn judged(
     id: &OsStr,
     act: impl FnOnce(&mut Account) -> Judged<Infallible>,
 ) -> u8 {
-    let since = Instant::now();
+    let mut account = Account::begin(verb.word(), id);
     road::install(globals);
     file::reserve_standard_descriptors();
-    let mut account =
-        Account { line: Line::new(verb.word(), &id.to_string_lossy(), ""), since, config: None };
     let Err(stop) = act(&mut account);
     let (verdict, refused, reason) = match stop {
         Stop::Refused(reason) => ("deny", " refused", reason.to_string()),

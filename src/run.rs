@@ -6,21 +6,22 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::argv::grammar::Verb;
-use crate::argv::{self, Exec, Globals, Invocation, ProcessSource, Start, Target};
+use crate::argv::{self, Exec, Globals, Invocation, ProcessSource, Start, Target, Update};
 use crate::cli;
 use crate::error::{Error, Result};
 use crate::node::bundle::{self, ConfigFile};
-use crate::node::config::{Config, Restore};
+use crate::node::config::{self, Config, Restore};
 use crate::node::container::{self, Container};
 use crate::node::containerd;
 use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Version};
-use crate::node::{clock, file, log as road, memory, runtime, state};
+use crate::node::{clock, file, log as road, memory, overrides, runtime, state};
 use crate::outcome::{Account, Judged, Stop, judged};
 use crate::policy::subject::{Declared, Process, Runtime as Lookup};
-use crate::policy::{Edits, Reason, Verdict, decide, decide_exec};
+use crate::policy::{Edits, Finding, Reason, Verdict, decide, decide_exec};
 use crate::spec::{ProcessObject, Splice, Value};
+use crate::update;
 
 /// Does what `words` (argv without the program's name) ask for. It comes back with an exit code only if it didn't
 /// become the real runtime.
@@ -32,6 +33,7 @@ pub fn run(words: &[OsString]) -> u8 {
             forget(&target);
             pass(words)
         }
+        Ok(Invocation::Update(update)) => limit(&update, words),
         Ok(Invocation::Start(start)) => {
             judged(start.verb, &start.globals, &start.id, |account| create(&start, account))
         }
@@ -50,6 +52,20 @@ pub fn run(words: &[OsString]) -> u8 {
 /// Somebody else's command: the real runtime gets the words byte for byte.
 fn pass(words: &[OsString]) -> u8 {
     let Err(why) = runtime::for_pass_through().and_then(|path| runtime::become_it(&path, words));
+    tell(&why)
+}
+
+/// update: somebody else's command too, but what a person has set to stay is put into its document.
+fn limit(update: &Update, words: &[OsString]) -> u8 {
+    let settings = config::for_pass_through();
+    let Err(why) = runtime::configured(&settings).and_then(|path| {
+        let merged = update::merged(update, words, &settings, &path);
+        runtime::become_it(&path, merged.as_deref().unwrap_or(words))
+    });
+    tell(&why)
+}
+
+fn tell(why: &Error) -> u8 {
     road::install(&Globals::default());
     log::error!("{why}");
     1
@@ -59,7 +75,7 @@ fn pass(words: &[OsString]) -> u8 {
 fn forget(target: &Target) {
     let kind = || runtime::for_pass_through().map_or(version::Kind::Unknown, |path| version::of(&path).kind);
     if let Ok(key) = state::root(target.root.as_deref(), kind).and_then(|root| Key::new(root, &target.id)) {
-        record::forget(&key);
+        overrides::forget(&key);
     }
 }
 
@@ -81,6 +97,9 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
 
     let verdict = decide(&subject, &config.policy());
     account.judged(&verdict);
+    if config.check_before_update && !version.checks_before_update() {
+        account.findings.push(Finding::NoCheckBeforeUpdate { runtime: version.name() });
+    }
     let (identity, edits) = match verdict {
         Verdict::Deny(reason) => return Err(Stop::Refused(reason)),
         Verdict::Keep(identity) => (identity, None),
@@ -105,7 +124,15 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
     };
     // The record comes first: it tells a later delete in which bundle a killed process left a temporary file.
     let remembered = record::write(&key, &record)?;
-    let started = edits.map_or(Ok(()), |edits| file.rewrite(&document, &edits)).and_then(|()| {
+    let limits = match remembered {
+        true => update::reapplied(&key, &record.pod, &document, account),
+        false => Vec::new(),
+    };
+    let rewritten = match edits.is_some() || !limits.is_empty() {
+        true => file.rewrite(&document, &edits.unwrap_or_default(), &limits),
+        false => Ok(()),
+    };
+    let started = rewritten.and_then(|()| {
         runtime::remember(&runtime);
         if let Err(why) = account.write() {
             log::warn!("{why}; the container starts all the same");
@@ -117,6 +144,7 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
     // The record goes first, so that a bundle which can't be put back leaves none of a container that never was.
     if remembered {
         record::forget(&key);
+        overrides::detach(&key);
     }
     file.restore()?;
     Err(why.into())

@@ -122,6 +122,30 @@ const RESTORE: &[Flag] = &[
     switch("help", Some("h")),
 ];
 
+/// `update`, of which we only want to know what it is about: runc `update.go`, crun `src/update.c`.
+pub const UPDATE: &[Flag] = &[
+    value("resources", Some("r")),
+    value("blkio-weight", None),
+    value("cpu-period", None),
+    value("cpu-quota", None),
+    value("cpu-burst", None),
+    value("cpu-share", None),
+    value("cpu-rt-period", None),
+    value("cpu-rt-runtime", None),
+    value("cpu-idle", None),
+    value("cpuset-cpus", None),
+    value("cpuset-mems", None),
+    value("memory", None),
+    value("memory-reservation", None),
+    value("memory-swap", None),
+    value("kernel-memory", None),
+    value("kernel-memory-tcp", None),
+    value("pids-limit", None),
+    value("l3-cache-schema", None),
+    value("mem-bw-schema", None),
+    switch("help", Some("h")),
+];
+
 /// The commands that start a process, and that are therefore parsed strictly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {

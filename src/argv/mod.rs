@@ -6,6 +6,7 @@
 
 pub mod grammar;
 pub mod scan;
+mod update;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,8 @@ use scan::{Given, Step, Unread};
 
 use crate::quote::quoted;
 use crate::spec::CommandLine;
+
+pub use update::{Source, Update};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub enum Invocation {
     Exec(Exec),
     /// `restore`.
     Restore(Start),
+    /// `update`: where nothing is overridden, as [`Invocation::Pass`].
+    Update(Update),
 }
 
 /// The container that a command speaks of.
@@ -191,6 +196,12 @@ pub fn parse(words: &[OsString]) -> Result<Invocation, Box<Refused>> {
         && let Some(id) = rest.iter().find(|w| !w.as_bytes().starts_with(b"-"))
     {
         return Ok(Invocation::Delete(Target { root: globals.root(), id: id.clone() }));
+    }
+    if command == "update"
+        && contradiction.is_none()
+        && let Some(update) = Update::read(globals, rest)
+    {
+        return Ok(Invocation::Update(update));
     }
     Ok(Invocation::Pass)
 }

@@ -19,7 +19,7 @@ fn canonical(invocation: &Invocation) -> Option<Vec<OsString>> {
             ProcessSource::Document(path) => Some(exec.words(path.as_os_str())),
             ProcessSource::Words(_) => Some(exec.words(OsStr::new("/made"))),
         },
-        Invocation::Own | Invocation::Pass | Invocation::Delete(_) => None,
+        Invocation::Own | Invocation::Pass | Invocation::Delete(_) | Invocation::Update(_) => None,
     }
 }
 
@@ -114,6 +114,9 @@ fn word() -> impl Strategy<Value = OsString> {
         "exec",
         "restore",
         "delete",
+        "update",
+        "--resources",
+        "--memory=1",
         "state",
         "kill",
         "--root",
@@ -214,7 +217,10 @@ proptest! {
         if !starts(&line) {
             let invocation = parse(&line);
             prop_assert!(
-                matches!(invocation, Ok(Invocation::Pass | Invocation::Own | Invocation::Delete(_))),
+                matches!(
+                    invocation,
+                    Ok(Invocation::Pass | Invocation::Own | Invocation::Delete(_) | Invocation::Update(_))
+                ),
                 "{line:?}"
             );
         }

@@ -59,7 +59,7 @@ pub struct Line {
     /// Why it was refused, or what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What `cgroup-updater` changed.
+    /// What became of a container's limits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resize: Option<Resize>,
     /// How long the decision took, in microseconds.
@@ -75,6 +75,22 @@ pub struct Resize {
     pub transaction: Option<String>,
     /// What was changed, in words: `memory.max 128Mi → 256Mi`.
     pub changes: Vec<String>,
+    /// The overrides of this container that hold, or were set, by their fields' names.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sticky: Vec<String>,
+    /// The overrides that have ended, with what ended them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ended: Vec<String>,
+    /// The overrides that were left out this time, by their fields' names.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waiting: Vec<String>,
+}
+
+impl Resize {
+    /// True if there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.ended.is_empty() && self.waiting.is_empty()
+    }
 }
 
 impl Line {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::policy::residual::image_groups;
 use crate::policy::subject::{ImageGroups, Runtime};
 use crate::policy::{Edits, Subject};
+use crate::resize::sticky::Edit;
 use crate::spec::{ConfigDocument, Splice};
 
 /// The largest config.json that is read.
@@ -75,13 +76,16 @@ impl ConfigFile {
         }
     }
 
-    /// Writes `edits` into the file, whole or not at all.
+    /// Writes `edits` into the file's process, and `limits` into its resources, whole or not at all.
     ///
     /// # Errors
     /// Which step failed; the file is then untouched.
-    pub fn rewrite(&self, document: &ConfigDocument<'_>, edits: &Edits) -> Result<()> {
+    pub fn rewrite(&self, document: &ConfigDocument<'_>, edits: &Edits, limits: &[Edit]) -> Result<()> {
         let mut splice = Splice::new(&self.text);
         document.process.apply(edits, &mut splice);
+        if !limits.is_empty() {
+            document.write_resources(limits, &mut splice).map_err(Error::content(&self.path))?;
+        }
         file::replace(&self.path, &splice.pieces(), Like::Old(&self.found))
     }
 }

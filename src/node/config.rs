@@ -1,9 +1,9 @@
 //! The configuration: `/etc/runc-strict/config.toml`, or the file that `RUNC_STRICT_CONFIG` names.
 //!
 //! Two readings. [`Config::load`] is strict: an unknown key, a wrong type or a file that others can write to stops
-//! the container. `runtime_word` is what pass-through uses: it takes the one key `runtime` and tolerates
+//! the container. [`for_pass_through`] takes the two keys `runtime` and `check-before-update` and tolerates
 //! everything else, because a broken configuration is no reason to stop a kill. So that the two can't disagree,
-//! the strict reading refuses a `runtime` that the other one doesn't see.
+//! the strict reading refuses a value that the other one doesn't see.
 
 use std::env;
 use std::fs::Metadata;
@@ -164,12 +164,15 @@ impl Config {
                 config.engine.name()
             ));
         }
-        if config.check_before_update {
-            return Err("check-before-update = true isn't built yet; set it to false".to_owned());
-        }
         if runtime_in(text) != config.runtime {
             return Err(
                 "write runtime = \"...\" on a line of its own above the first table, without escapes: kill and delete read it alone"
+                    .to_owned(),
+            );
+        }
+        if check_word(text) != config.check_before_update {
+            return Err(
+                "write check-before-update = true on a line of its own above the first table: update reads it alone"
                     .to_owned(),
             );
         }
@@ -196,10 +199,29 @@ pub fn path() -> PathBuf {
     env::var_os(VARIABLE).filter(|v| !v.is_empty()).map_or_else(|| PathBuf::from(PATH), PathBuf::from)
 }
 
-/// The configured runtime for pass-through: whatever else the file says, and also if it can't be read.
-pub fn runtime_for_pass_through() -> String {
+/// What pass-through goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassThrough {
+    /// The configured runtime.
+    pub runtime: String,
+    /// Whether memory.checkBeforeUpdate is put into the engine's updates.
+    pub check_before_update: bool,
+}
+
+/// The configuration for pass-through: whatever else the file says, and also if it can't be read.
+pub fn for_pass_through() -> PassThrough {
     let text = file::read_text(&path(), LIMIT).unwrap_or_default();
-    runtime_in(&text).to_owned()
+    PassThrough { runtime: runtime_in(&text).to_owned(), check_before_update: check_word(&text) }
+}
+
+/// Whether the key `check-before-update` above the first table says true.
+fn check_word(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
+    let value = |line: &str| {
+        let rest = line.strip_prefix("check-before-update")?.trim_start().strip_prefix('=')?;
+        rest.trim_start().split(['#', ' ', '\t']).next().map(|word| word == "true")
+    };
+    lines.find_map(value).unwrap_or_default()
 }
 
 /// Where the value of the key `runtime` stands, above the first table and as a plain string on one line.
@@ -334,6 +356,19 @@ mod tests {
             "runtime = \"\\u0063run\"",
             "level = \"\"\"\nruntime = \"x\"\n\"\"\"",
         ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_two_readings_of_check_before_update_can_t_disagree() {
+        assert!(Config::parse("check-before-update = true").unwrap().check_before_update);
+        assert!(Config::parse("check-before-update=true#so").unwrap().check_before_update);
+        assert!(!Config::parse("check-before-update = false # true").unwrap().check_before_update);
+        assert!(
+            !check_word("[audit]\ncheck-before-update = true") && !check_word("check-before-updates = true")
+        );
+        for text in ["\"check-before-update\" = true", "level = \"\"\"\ncheck-before-update = true\n\"\"\""] {
             assert!(Config::parse(text).is_err(), "{text}");
         }
     }

@@ -19,6 +19,7 @@ pub mod lookup;
 pub mod members;
 pub mod memory;
 pub mod names;
+pub mod overrides;
 pub mod proc_status;
 pub mod process;
 pub mod record;

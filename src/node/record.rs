@@ -293,7 +293,7 @@ fn save(path: &Path, record: &Record) -> Result<()> {
 
 /// Percent-encoding, so that any path or id is one file name, and no two are the same. A leading dot is encoded
 /// too: names with one are ours.
-fn encode(bytes: &[u8]) -> String {
+pub(super) fn encode(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(bytes.len() + 16);
     for (n, byte) in bytes.iter().enumerate() {

@@ -81,7 +81,15 @@ fn is_program(found: &Metadata) -> bool {
 /// # Errors
 /// What kept the configured one from being found, where nothing was found before either.
 pub fn for_pass_through() -> Result<PathBuf> {
-    locate(&super::config::runtime_for_pass_through()).or_else(|why| {
+    configured(&super::config::for_pass_through())
+}
+
+/// The same, by what was read already.
+///
+/// # Errors
+/// As [`for_pass_through`].
+pub fn configured(settings: &super::config::PassThrough) -> Result<PathBuf> {
+    locate(&settings.runtime).or_else(|why| {
         let last = folder::path().and_then(|f| {
             let link = f.join(LINK);
             fs::read_link(&link).map_err(Error::io("read the link", &link))

@@ -86,6 +86,16 @@ impl Version {
         }
     }
 
+    /// Whether its update honours `memory.checkBeforeUpdate`: runc from 1.2.0 (its CHANGELOG), crun from 1.7 (its NEWS).
+    /// The others pass over it in silence.
+    pub fn checks_before_update(&self) -> bool {
+        match (self.kind, self.number) {
+            (Kind::Runc, Some(number)) => number >= (1, 2, 0),
+            (Kind::Crun, Some(number)) => number >= (1, 7, 0),
+            _ => false,
+        }
+    }
+
     /// Its name for people: `runc 1.1.5`.
     pub fn name(&self) -> String {
         let kind = match self.kind {

@@ -218,6 +218,11 @@ pub enum Finding {
     NoRecord,
     /// Without root the runtime can't set groups: the container keeps the caller's.
     GroupsNotSettable,
+    /// The configuration wants memory limits checked before they are lowered, and the real runtime doesn't do that.
+    NoCheckBeforeUpdate {
+        /// Its name and version.
+        runtime: String,
+    },
 }
 
 /// For each set that loses something by `drop`, what is left of it.
@@ -263,6 +268,9 @@ impl Finding {
             Finding::GroupsNotSettable => {
                 "without root the runtime can't set groups; the process keeps the caller's".to_owned()
             }
+            Finding::NoCheckBeforeUpdate { runtime } => format!(
+                "{runtime} has no memory.checkBeforeUpdate, which check-before-update asks for; install runc 1.2 or crun 1.7 or later"
+            ),
         }
     }
 }

@@ -29,3 +29,4 @@ mod pass_through;
 mod purity;
 mod records;
 mod refusal;
+mod sticky;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::colour::{Colour, Palette};
-use crate::node::audit::Line;
+use crate::node::audit::{Line, Resize};
 use crate::policy::gid::Gid;
 use crate::policy::subject::Pod;
 use crate::quote::escaped;
@@ -44,8 +44,29 @@ pub(super) fn of(line: &Line, palette: Palette) -> String {
     if !dropped.is_empty() {
         let _ = write!(out, "  dropped {}", list(dropped.into_iter()));
     }
+    if let Some(resize) = &line.resize {
+        out.push_str(&limits(resize));
+    }
     if let Some(reason) = &line.reason {
         let _ = write!(out, "  {}", sentence(reason));
+    }
+    out
+}
+
+/// What became of the limits: changed, kept against the engine, no longer kept.
+fn limits(resize: &Resize) -> String {
+    let mut out = String::new();
+    let parts = [
+        ("", &resize.changes),
+        ("kept ", &resize.sticky),
+        ("no longer kept ", &resize.ended),
+        ("not merged this time ", &resize.waiting),
+    ];
+    for (title, words) in parts.into_iter().filter(|(_, words)| !words.is_empty()) {
+        let _ = write!(out, "  {title}{}", sentence(&words.join(", ")));
+    }
+    if let Some(transaction) = &resize.transaction {
+        let _ = write!(out, "  transaction {}", sentence(transaction));
     }
     out
 }
@@ -83,10 +104,11 @@ fn list(mut gids: impl Iterator<Item = u32>) -> String {
 fn sentence(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(REASON) {
-        // Alphanumeric or printable ASCII, as in `escaped`, but quotation marks and backslashes are part of it.
+        // Alphanumeric or printable ASCII, as in `escaped`, but quotation marks, backslashes and our arrow are part of
+        // it.
         match c {
             ' '..='~' => out.push(c),
-            c if c.is_alphanumeric() => out.push(c),
+            c if c.is_alphanumeric() || c == '→' => out.push(c),
             c => out.extend(c.escape_unicode()),
         }
     }
@@ -104,6 +126,24 @@ mod tests {
             "gid \"5\\u{200b}\" \\u{1b}[31m\\u{202e}x"
         );
         assert_eq!(sentence(&"x".repeat(10_000_000)).len(), REASON);
+    }
+
+    #[test]
+    fn a_resize_says_what_changed_what_stays_and_what_has_ended() {
+        let words = |text: &str| vec![text.to_owned()];
+        let resize = Resize {
+            transaction: Some("20261123033504437300".to_owned()),
+            changes: vec!["memory.limit 128Mi → 256Mi".to_owned(), "cpu.quota 5\x1b[31m".to_owned()],
+            sticky: words("memory.limit"),
+            ended: words("pids.limit 5; the engine sets 6"),
+            waiting: words("cpu.burst"),
+        };
+        assert_eq!(
+            limits(&resize),
+            "  memory.limit 128Mi → 256Mi, cpu.quota 5\\u{1b}[31m  kept memory.limit  no longer kept pids.limit 5; the \
+             engine sets 6  not merged this time cpu.burst  transaction 20261123033504437300"
+        );
+        assert_eq!(limits(&Resize::default()), "");
     }
 
     #[test]
