@@ -72,6 +72,7 @@ fn help_says_what_there_is_and_the_exit_codes() {
         ("help.txt", &["--help"][..]),
         ("set.txt", &["set", "--help"]),
         ("apply.txt", &["apply", "--help"]),
+        ("unset.txt", &["unset", "--help"]),
         ("status.txt", &["status", "--help"]),
         ("rollback.txt", &["rollback", "--help"]),
         ("recover.txt", &["recover", "--help"]),
@@ -120,12 +121,12 @@ fn what_can_not_be_meant_is_refused_with_the_value_and_what_to_do() {
 fn flags_that_are_not_there_are_refused_and_never_passed_over() {
     let room = Room::new();
     for words in [
-        &["set", "--container", "web", "--memory-limit", "1Gi", "--sticky"][..],
-        &["set", "--container", "web", "--memory-limit", "1Gi", "--once"],
+        &["set", "--container", "web", "--memory-limit", "1Gi", "--sticky", "--once"][..],
         &["set", "--container", "web", "--pod", "uid", "--memory-limit", "1Gi"],
         &["set", "--memory-limit", "1Gi"],
         &["set", "--container", "web", "--container-name", "app", "--memory-limit", "1Gi"],
-        &["unset", "--container", "web"],
+        &["unset", "--container", "web", "--sticky"],
+        &["unset", "memory.limit"],
         &["rollback"],
         &["history", "--force"],
     ] {
@@ -186,6 +187,16 @@ fn a_failure_is_one_json_document_where_that_was_asked_for() {
     assert_eq!((document["v"].as_u64(), document["code"].as_i64()), (Some(1), Some(2)), "{seen:?}");
     assert_eq!(document["result"], "usage");
     assert!(seen.err.contains(document["error"].as_str().unwrap()), "{seen:?}");
+}
+
+#[test]
+fn what_is_no_field_can_t_be_dropped() {
+    let room = Room::new();
+    for field in ["memory", "memory.max", "cpu.shares.x", "unified.../x", "hugepageLimits.3MB", ""] {
+        let seen = room.updater(&["unset", "--container", "web", field]);
+        assert_eq!((seen.code, seen.err.lines().count()), (2, 1), "{field}: {seen:?}");
+        assert!(seen.err.contains("is no field"), "{seen:?}");
+    }
 }
 
 #[test]

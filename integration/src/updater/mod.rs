@@ -5,6 +5,7 @@ mod crash;
 mod death;
 mod many;
 mod pod;
+mod sticky;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -46,6 +47,10 @@ const TRIED: &[(&str, Trying)] = &[
     ("kill -9 at any write leaves old or new after recover, through the runtime", |lab, runtime| {
         crash::killed(lab, runtime, "runtime")
     }),
+    ("an engine's update keeps what was set, until it says something new", sticky::kept),
+    ("--once gives way to the engine, and is all that another runtime's container can have", sticky::once),
+    ("a rollback takes the override back, unset gives the engine's limits again", sticky::dropped),
+    ("a damaged override file lets the engine's update through", sticky::damaged),
     ("four at once go one after the other; a lock that is held is told", together),
     ("memory that can't be reclaimed is not taken away", refused),
     ("page cache goes under a lower limit, nothing is killed", cached),

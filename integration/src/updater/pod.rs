@@ -258,6 +258,26 @@ impl<'a> Pod<'a> {
         Ok(self.trial(0)?.dir.join(name))
     }
 
+    /// The product's update, as an engine calls it.
+    pub(super) fn update(&self, at: usize, words: &[&str], stdin: &str) -> Result<Answer> {
+        let trial = self.trial(at)?;
+        trial.call().argument("update").arguments(words).argument(&trial.id).run(stdin.as_bytes())
+    }
+
+    /// Whether something of a container's limits is kept against its engine.
+    pub(super) fn keeps(&self, at: usize) -> Result<bool> {
+        let answer = self.updater(&["status", "--json", "--container", self.id(at)])?.require_success()?;
+        let cgroups = answer.report()?["cgroups"].clone();
+        let rows = cgroups.as_array().context("no cgroups in the status")?;
+        Ok(rows.iter().any(|row| row["sticky"].as_object().is_some_and(|held| !held.is_empty())))
+    }
+
+    /// Makes a container one that the product didn't start.
+    pub(super) fn forget(&self, at: usize) -> Result<()> {
+        let record = self.trial(at)?.record();
+        fs::remove_file(&record).with_context(|| format!("remove {}", record.display()))
+    }
+
     /// A file of this pod's own.
     pub(super) fn file(&self, name: &str, text: &str) -> Result<String> {
         let path = self.place(name)?;
@@ -285,6 +305,14 @@ impl<'a> Pod<'a> {
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
         // a cgroup inside would keep the container's own from going away
+        for trial in &self.trials {
+            for folder in ["overrides/root%2F", "overridden/"] {
+                let root = trial.root().display().to_string().replace('/', "%2F");
+                let _ = fs::remove_file(
+                    Path::new("/run/runc-strict").join(format!("{folder}{root}")).join(&trial.id),
+                );
+            }
+        }
         for at in 0..self.trials.len() {
             let inner = format!("{}/inner", self.cgroup(at));
             let _ = fs::remove_dir(place(&inner, "cpu.").with_file_name(""));

@@ -76,7 +76,8 @@ pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
             absent.join(", ")
         )));
     }
-    Change { command: "apply", how: &asked.how, pods, notes }.run(tree)
+    let lasting = asked.hold.lasting();
+    Change { command: "apply", how: &asked.how, pods, notes, lasting }.run(tree)
 }
 
 /// All documents of a text: JSON, or YAML with as many documents as there are.

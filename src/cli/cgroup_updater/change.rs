@@ -13,6 +13,7 @@ use super::options::{How, Set};
 use super::scene::{Stage, Wishes};
 use super::show::{self, Outcome, PodPlan};
 use super::signs::Moment;
+use super::sticky::{self, Lasting};
 use super::target::{self, Found};
 use crate::error::Error;
 use crate::node::audit::{Line, Resize};
@@ -54,11 +55,12 @@ pub(super) fn set(asked: &Set) -> Result<(), Halt> {
         None => only(&found)?,
     };
     let wanted = Wanted { found, requests: BTreeMap::from([(name, request)]) };
-    Change { command: "set", how: &asked.how, pods: vec![wanted], notes: Vec::new() }.run(tree)
+    let lasting = asked.hold.lasting();
+    Change { command: "set", how: &asked.how, pods: vec![wanted], notes: Vec::new(), lasting }.run(tree)
 }
 
 /// The pod's one container.
-fn only(found: &Found) -> Result<String, Halt> {
+pub(super) fn only(found: &Found) -> Result<String, Halt> {
     match found.containers.as_slice() {
         [one] => Ok(one.name.clone()),
         several => {
@@ -90,6 +92,8 @@ pub(super) struct Change<'a> {
     pub(super) pods: Vec<Wanted>,
     /// What was asked for and is passed over, as whole sentences.
     pub(super) notes: Vec<String>,
+    /// How long it shall last.
+    pub(super) lasting: Lasting,
 }
 
 /// What is wanted of one pod, or of one container without a pod.
@@ -126,6 +130,13 @@ impl Change<'_> {
         let planned = side_by_side(&self.pods, |one| self.plan(&stage, one))?;
         let (plans, sites): (Vec<PodPlan>, Vec<_>) = planned.into_iter().unzip();
         let scene = stage.scene(sites.into_iter().flatten());
+        let (mut notes, mut wishes) = (self.notes.clone(), Vec::new());
+        for (one, planned) in self.pods.iter().zip(&plans) {
+            wishes.extend(sticky::holds(&self.lasting, one, &planned.plan, &mut notes)?);
+        }
+        if !how.dry_run {
+            sticky::prepare(&wishes, &scene)?;
+        }
         let requests = self.pods.iter().flat_map(|one| one.requests.values());
         let mut outcome = Outcome {
             command: self.command,
@@ -133,22 +144,27 @@ impl Change<'_> {
             dry_run: how.dry_run,
             transaction: None,
             ignored: requests.flat_map(|request| request.ignored.clone()).collect(),
-            notes: self.notes.clone(),
+            notes,
             gone: Vec::new(),
             signs: Default::default(),
+            holds: wishes.into_iter().map(|wish| wish.hold).collect(),
         };
         let shown = how.dry_run || how.diff || std::io::stdout().is_terminal();
         if shown && !how.json {
             crate::cli::print(&show::plan(&outcome));
         }
+        if !how.dry_run && outcome.is_empty() {
+            outcome.holds.iter().try_for_each(|hold| hold.make())?;
+        }
         if !how.dry_run && !outcome.is_empty() {
             let names: Vec<_> = self.pods.iter().map(|one| one.found.names.clone()).collect();
             let steps = outcome.plans.iter().map(|one| one.plan.steps.as_slice()).collect::<Vec<_>>();
-            let of = Commit { command: self.command, undoes: None, locks, pods: names };
             // of one pod it is told what became of it; of many that would be more than anybody reads
             let told = steps.first().filter(|_| steps.len() == 1);
             let moment = || told.map(|steps| Moment::of(&scene, steps)).unwrap_or_default();
             let before = moment();
+            let holds = outcome.holds.clone();
+            let of = Commit { command: self.command, undoes: None, locks, pods: names, holds };
             let (transaction, gone) = commit::commit(&scene, &steps, of)?;
             (outcome.transaction, outcome.gone) = (Some(transaction), gone);
             outcome.signs = (before, moment());
@@ -166,7 +182,7 @@ impl Change<'_> {
         if self.pods.iter().any(|one| one.found.pod.is_some()) {
             notes.push("the API server and the scheduler don't see this; the kubelet sets the pod's limits anew when it resizes the pod".to_owned());
         }
-        if members().any(|one| one.key.is_some()) {
+        if self.lasting == Lasting::Once && members().any(|one| one.key.is_some()) {
             notes.push(
                 "the engine's next update of a container sets again all limits that the engine knows"
                     .to_owned(),
@@ -234,11 +250,22 @@ impl Audit<'_> {
             for name in one.requests.keys() {
                 let container = Level::Container(name.clone());
                 let steps = planned.plan.steps.iter().filter(|step| step.level == container);
+                let member = one.found.containers.iter().find(|member| member.name == *name);
+                let cgroup = member.map(|member| member.place.to_string());
+                let hold = outcome.holds.iter().find(|hold| Some(&hold.cgroup) == cgroup.as_ref());
+                let kept = |kept| hold.map(|hold| sticky::names(hold, kept)).unwrap_or_default();
                 let resize = Resize {
                     transaction: outcome.transaction.clone(),
                     changes: steps.filter_map(show::change).collect(),
+                    sticky: kept(true),
+                    ended: kept(false),
+                    waiting: Vec::new(),
                 };
-                let verdict = if outcome.is_empty() { "keep" } else { "change" };
+                let verdict = if outcome.is_empty() && resize.sticky.is_empty() && resize.ended.is_empty() {
+                    "keep"
+                } else {
+                    "change"
+                };
                 self.write(&config, one, name, verdict, None, resize);
             }
         }
@@ -252,7 +279,7 @@ impl Audit<'_> {
         };
         for one in self.pods {
             for name in one.requests.keys() {
-                let resize = Resize { transaction: halt.transaction.clone(), changes: Vec::new() };
+                let resize = Resize { transaction: halt.transaction.clone(), ..Resize::default() };
                 self.write(&config, one, name, verdict, Some(halt.message.clone()), resize);
             }
         }

@@ -8,9 +8,10 @@ use super::exit::{Exit, Halt};
 use super::history;
 use super::show::Progress;
 use crate::node::process::ProcessKey;
-use crate::node::transaction::{self, End, Failure, Head, Journal, Lock, Scene, Story};
+use crate::node::transaction::{self, End, Failure, Head, Hold, Journal, Lock, Scene, Story};
 use crate::policy::subject::Pod;
 use crate::resize::plan::{Level, Step};
+use crate::resize::snapshot::CgroupKey;
 
 /// What the journal says of a transaction.
 pub(super) struct Commit<'a> {
@@ -19,6 +20,8 @@ pub(super) struct Commit<'a> {
     pub(super) undoes: Option<&'a str>,
     pub(super) locks: BTreeSet<String>,
     pub(super) pods: Vec<Pod>,
+    /// The overrides that it sets or ends.
+    pub(super) holds: Vec<Hold>,
 }
 
 /// Takes these locks in their order, which is the same for everybody, so that two never wait for each other; and brings to
@@ -77,12 +80,21 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
         way: scene.way,
         cgroups,
         plan: steps.clone(),
+        sticky: of.holds.iter().filter(|hold| !hold.fields.is_empty()).cloned().collect(),
     })?;
     let name = journal.name().to_owned();
     let progress = Progress::default();
     let done = transaction::apply(scene, &steps, &ranges(pods), &mut journal, &progress);
     progress.end();
-    let stop = match done {
+    // the limits come first: until they are so, no engine shall be handed them
+    let done = match done {
+        Ok(gone) => keep(&of.holds, &gone).map(|()| gone).map_err(|why| (why.to_string(), false)),
+        Err(stop) => {
+            let why = format!("{}: {}", scene.name(&stop.cgroup, &stop.level), stop.why);
+            Err((why, matches!(stop.why, Failure::Stuck { .. })))
+        }
+    };
+    let (why, stuck) = match done {
         Ok(gone) => {
             let of_containers = || steps.iter().filter(|step| step.level != Level::Pod);
             let none_left = of_containers().all(|step| gone.contains(&step.cgroup));
@@ -101,13 +113,11 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
         }
         Err(stop) => stop,
     };
-    let remains = transaction::undo(scene, &journal.applied(), &progress);
+    let mut remains = transaction::undo(scene, &journal.applied(), &progress);
+    remains.extend(of.holds.iter().filter_map(|hold| hold.undo().err()).map(|why| why.to_string()));
     progress.end();
-    let why = format!("{}: {}", scene.name(&stop.cgroup, &stop.level), stop.why);
-    let (exit, end, message) = match (&stop.why, remains.is_empty()) {
-        (Failure::Stuck { .. }, true) => {
-            (Exit::WouldOom, End::RolledBack, format!("{why}; everything is as it was"))
-        }
+    let (exit, end, message) = match (stuck, remains.is_empty()) {
+        (true, true) => (Exit::WouldOom, End::RolledBack, format!("{why}; everything is as it was")),
         (_, true) => {
             (Exit::RolledBack, End::RolledBack, format!("{why}; rolled back, everything is as it was"))
         }
@@ -120,6 +130,12 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
     let ended = journal.end(end, Some(why), remains.clone());
     let message = ended.err().map_or_else(|| message.clone(), |why| format!("{message}; {why}"));
     Err(Halt { exit, message, transaction: Some(name), remains })
+}
+
+/// Writes the overrides of all containers but those that have ended meanwhile.
+fn keep(holds: &[Hold], gone: &BTreeSet<CgroupKey>) -> crate::error::Result<()> {
+    let lives = |hold: &&Hold| !gone.contains(&CgroupKey(hold.cgroup.clone()));
+    holds.iter().filter(lives).try_for_each(Hold::make)
 }
 
 /// Where each pod's steps are among all of them.

@@ -1,6 +1,6 @@
 //! Transactions of before: shown, undone by name, and, where their process was killed, brought to an end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -11,15 +11,19 @@ use super::commit::{self, Commit};
 use super::exit::{Exit, Halt};
 use super::options::{History, Recover, Rollback};
 use super::show::{self, Outcome, PodPlan, Progress, SCHEMA};
+use super::sticky;
+use crate::node::audit::{Line, Resize};
 use crate::node::cgroup::{self, Place, Tree, is_same};
+use crate::node::config::Config;
 use crate::node::systemd::Systemd;
-use crate::node::transaction::{self, End, Journal, Scene, Site, Story};
+use crate::node::transaction::{self, End, Hold, Journal, Scene, Site, Story};
 use crate::node::version;
+use crate::policy::subject::Pod;
 use crate::quote::{escaped, quoted};
 use crate::resize::convert::weight::WeightFormula;
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::rollback::rollback as backwards;
-use crate::resize::plan::{Action, Plan, Step};
+use crate::resize::plan::{Action, Level, Plan, Step};
 use crate::resize::snapshot::{CgroupKey, RuntimeAbilities};
 use crate::resize::verify::accepts;
 
@@ -50,7 +54,7 @@ pub(super) fn history(asked: &History) -> Result<(), Halt> {
             documents.push(json!({
                 "transaction": head.transaction, "time": head.time, "command": head.command, "undoes": head.undoes,
                 "pods": head.pods, "state": state, "reason": story.why, "remains": story.remains, "steps": head.plan,
-                "begun": story.begun(),
+                "begun": story.begun(), "sticky": head.sticky,
             }));
             continue;
         }
@@ -65,6 +69,11 @@ pub(super) fn history(asked: &History) -> Result<(), Halt> {
         changes.iter().for_each(|change| {
             let _ = writeln!(out, "    {change}");
         });
+        for hold in &head.sticky {
+            show::held(hold).iter().for_each(|line| {
+                let _ = writeln!(out, "    {line}");
+            });
+        }
         if let Some(why) = &story.why {
             let _ = writeln!(out, "    because {}", why.replace(char::is_control, " "));
         }
@@ -135,13 +144,19 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
     if !asked.force {
         unchanged(&story, &scene)?;
     }
+    // an override that has changed since is somebody else's word
+    let holds: Vec<Hold> = story.head.sticky.iter().map(|hold| hold.reversed().current()).collect();
     let of = Commit {
         command: "rollback",
         undoes: Some(&asked.transaction),
         locks: story.head.locks.clone(),
         pods: story.head.pods.clone(),
+        holds: holds.clone(),
     };
-    let (transaction, gone) = commit::commit(&scene, &[&steps], of)?;
+    let since = Instant::now();
+    let done = commit::commit(&scene, &[&steps], of);
+    told(&story, &steps, &holds, &done, since);
+    let (transaction, gone) = done?;
     drop(held);
     let plan = Plan { version: scene.tree.version(), steps, notices: Vec::new(), fields: BTreeMap::new() };
     let outcome = Outcome {
@@ -153,9 +168,58 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         notes: Vec::new(),
         gone,
         signs: Default::default(),
+        holds,
     };
     super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
     Ok(())
+}
+
+/// The lines in the audit log on a rollback: one for each container.
+fn told(
+    story: &Story,
+    steps: &[Step],
+    holds: &[Hold],
+    done: &Result<(String, Vec<String>), Halt>,
+    since: Instant,
+) {
+    let config = Config::load().unwrap_or_default();
+    let of_containers = steps.iter().filter_map(|step| match &step.level {
+        Level::Container(name) => Some((&step.cgroup, name)),
+        Level::Pod | Level::Nested(_) => None,
+    });
+    for (cgroup, name) in of_containers.collect::<BTreeSet<_>>() {
+        let entry = story.head.cgroups.get(&cgroup.0);
+        let runtime = entry.and_then(|entry| entry.runtime.as_ref());
+        let id = runtime.map_or(name.as_str(), |runtime| runtime.id.as_str());
+        let mut line = Line::new("cgroup-updater rollback", id, config.engine.name());
+        line.root = runtime.map_or_else(String::new, |runtime| runtime.root.display().to_string());
+        let hold = holds.iter().find(|hold| hold.cgroup == cgroup.0);
+        line.pod = match (hold, story.head.pods.as_slice()) {
+            (Some(hold), _) => hold.pod.clone(),
+            (None, [one]) => Pod { container: Some(name.clone()), ..one.clone() },
+            (None, _) => Pod::default(),
+        };
+        let mine = steps.iter().filter(|step| step.cgroup == *cgroup);
+        let names = |kept| hold.map(|hold| sticky::names(hold, kept)).unwrap_or_default();
+        let (transaction, resize) = match done {
+            Ok((transaction, _)) => {
+                line.verdict = "change".to_owned();
+                let (sticky, ended) = (names(true), names(false));
+                let changes = mine.filter_map(show::change).collect();
+                (Some(transaction.clone()), Resize { changes, sticky, ended, ..Resize::default() })
+            }
+            Err(halt) => {
+                line.verdict = "error".to_owned();
+                line.reason = Some(halt.message.clone());
+                (halt.transaction.clone(), Resize::default())
+            }
+        };
+        line.resize = Some(Resize { transaction, ..resize });
+        // the limits are back; a log that can't be written is told and stops nothing
+        if let Err(why) = line.append(&config.audit.path, since) {
+            crate::cli::fail(&why);
+        }
+    }
 }
 
 /// Refuses to undo what somebody else has changed since.
@@ -219,7 +283,9 @@ pub(super) fn undo(story: &Story, timeout: u64) -> Result<(), Halt> {
     applied.retain(|step| scene.sites.contains_key(&step.cgroup));
     let journal = Journal::resume(story)?;
     let progress = Progress::default();
-    let remains = transaction::undo(&scene, &applied, &progress);
+    let mut remains = transaction::undo(&scene, &applied, &progress);
+    let overrides = story.head.sticky.iter().filter_map(|hold| hold.undo().err());
+    remains.extend(overrides.map(|why| why.to_string()));
     progress.end();
     let why = "its process was killed".to_owned();
     if remains.is_empty() {

@@ -13,7 +13,9 @@ mod scene;
 mod show;
 mod signs;
 mod status;
+mod sticky;
 mod target;
+mod unset;
 
 use clap::{Args, Subcommand};
 
@@ -53,6 +55,9 @@ enum Command {
     /// Change limits of several containers of one or many pods at once, by their manifests
     #[command(after_help = EXIT_CODES)]
     Apply(options::Apply),
+    /// Drop what set keeps against the engine, and give the container the engine's own limits again
+    #[command(after_help = EXIT_CODES)]
+    Unset(Box<options::Unset>),
     /// Show limits, usage and pressure of a container or a pod, and where the runtime believes otherwise
     #[command(after_help = EXIT_CODES)]
     Status(options::Status),
@@ -71,6 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     let (json, done) = match &arguments.command {
         Command::Set(set) => (set.how.json, change::set(set)),
         Command::Apply(apply) => (apply.how.json, apply::apply(apply)),
+        Command::Unset(asked) => (asked.how.json, unset::unset(asked)),
         Command::Status(asked) => (asked.json, status::status(asked)),
         Command::Rollback(asked) => (asked.json, history::rollback(asked)),
         Command::Recover(asked) => (asked.json, history::recover(asked)),

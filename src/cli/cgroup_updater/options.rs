@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::sticky::Lasting;
 use crate::resize::request::{Request, RequestError};
 
 /// Whose limits.
@@ -176,6 +177,31 @@ pub(super) enum Formula {
     Log,
 }
 
+/// How long it lasts.
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(next_help_heading = "How")]
+pub(super) struct Hold {
+    /// Keep it when the engine updates the container again, and for the container's next attempt; that is so anyway for
+    /// containers that runc-strict started
+    #[arg(long, conflicts_with = "once")]
+    sticky: bool,
+    /// Don't keep it: the engine's next update may undo it
+    #[arg(long)]
+    once: bool,
+}
+
+impl Hold {
+    /// What was asked for.
+    pub(super) fn lasting(&self) -> Lasting {
+        match (self.sticky, self.once) {
+            (true, _) => Lasting::Sticky,
+            (false, true) => Lasting::Once,
+            (false, false) => Lasting::Auto,
+        }
+    }
+}
+
 /// `set`.
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -187,6 +213,8 @@ pub(super) struct Set {
     /// An OCI LinuxResources object, as a runtime's update takes it; - is stdin
     #[arg(long, value_name = "FILE|-", help_heading = "Target")]
     pub(super) resources: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) hold: Hold,
     #[command(flatten)]
     pub(super) how: How,
 }
@@ -205,6 +233,24 @@ pub(super) struct Apply {
     /// Look for containers also below this runtime root
     #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) hold: Hold,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+/// `unset`.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Unset {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The overrides to drop, as status names them: memory.limit, cpu.quota; without any, all of the container's
+    #[arg(value_name = "FIELD")]
+    pub(super) fields: Vec<String>,
+    /// Leave the limits as they are until the engine's next update; else its last values are set again
+    #[arg(long)]
+    pub(super) keep: bool,
     #[command(flatten)]
     pub(super) how: How,
 }

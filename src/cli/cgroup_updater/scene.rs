@@ -49,7 +49,7 @@ pub(super) struct Real {
 impl Real {
     /// Looks at the configured one; that there is none only matters where it is needed.
     pub(super) fn find() -> Real {
-        let program = runtime::locate(&config::runtime_for_pass_through())
+        let program = runtime::locate(&config::for_pass_through().runtime)
             .or_else(|_| runtime::for_pass_through())
             .ok();
         let version = program.as_deref().map_or_else(|| Version::parse(""), version::of);
@@ -191,8 +191,10 @@ impl Stage {
         let known = found.containers.iter().zip(&runtimes).filter(|(member, _)| is_wanted(member));
         let known: Vec<_> = known.map(|(member, runtime)| (member.name.clone(), runtime.is_some())).collect();
         let mode = mode(auto, &known)?;
-        // a runtime gets the complete set, and systemd writes all that it knows: only files are written one by one
-        let some = mode == snapshot::Mode::Direct && !by_unit;
+        // a runtime gets the complete set, systemd writes all that it knows, and of a container of ours under crun it is
+        // kept what the engine had: elsewhere only what is asked for is read
+        let kept = crun && found.containers.iter().any(|one| one.recorded);
+        let some = mode == snapshot::Mode::Direct && !by_unit && !kept;
         let controllers = some.then(|| self.controllers(requests));
         let mut opening = Opening { stage: self, title, controllers, sites: Vec::new() };
         let (mut containers, mut shrunk) = (Vec::new(), false);

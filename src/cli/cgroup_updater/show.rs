@@ -8,9 +8,11 @@ use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Halt};
 use super::signs::{self, Moment};
-use crate::node::transaction::Watcher;
+use crate::node::transaction::{Hold, Turn, Watcher};
 use crate::resize::amount::Bytes;
+use crate::resize::field::Field;
 use crate::resize::plan::{Action, Plan, Step};
+use crate::resize::sticky;
 
 /// The version of the JSON documents.
 pub(super) const SCHEMA: u32 = 1;
@@ -30,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) gone: Vec<String>,
     /// Signs of trouble before and after.
     pub(super) signs: (Moment, Moment),
+    /// What stays of it, and what doesn't any more.
+    pub(super) holds: Vec<Hold>,
 }
 
 /// The plan for one pod.
@@ -46,6 +50,11 @@ impl Outcome {
     /// True if everything is as asked already.
     pub(super) fn is_empty(&self) -> bool {
         self.plans.iter().all(|one| one.plan.is_empty())
+    }
+
+    /// True if no override changes.
+    fn holds_nothing(&self) -> bool {
+        self.holds.iter().all(|hold| hold.fields.is_empty())
     }
 }
 
@@ -86,7 +95,7 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
     }
     out.push_str(&signs::text(&outcome.signs.0, &outcome.signs.1));
     match &outcome.transaction {
-        None if shown => {}
+        None if shown || !outcome.holds_nothing() => {}
         None => out.push_str("Nothing to do: everything is as asked.\n"),
         Some(name) => {
             let steps: usize = outcome.plans.iter().map(|one| one.plan.steps.len()).sum();
@@ -97,7 +106,26 @@ pub(super) fn end(outcome: &Outcome, shown: bool) -> String {
             );
         }
     }
+    outcome.holds.iter().flat_map(held).for_each(|line| {
+        let _ = writeln!(out, "{line}");
+    });
     out
+}
+
+/// What becomes of overrides, a line for each.
+pub(super) fn held(hold: &Hold) -> Vec<String> {
+    let name = crate::quote::quoted(hold.container.as_bytes());
+    let line = |(field, turn): (&Field, &Turn)| match (&turn.before, &turn.after) {
+        (_, Some(after)) => Some(format!(
+            "Kept against the engine: container {name}, {field} {}",
+            sticky::words(field, after)
+        )),
+        (Some(before), None) => {
+            Some(format!("No longer kept: container {name}, {field} {}", sticky::words(field, before)))
+        }
+        (None, None) => None,
+    };
+    hold.fields.iter().filter_map(line).collect()
 }
 
 /// The notices of all plans, each with its pod where there are several.
@@ -114,13 +142,22 @@ pub(super) fn json(outcome: &Outcome) -> String {
     let steps = outcome.plans.iter().flat_map(|one| one.plan.steps.iter().map(|step| step_json(one, step)));
     let result = match (outcome.dry_run, &outcome.transaction) {
         (true, _) => "planned",
-        (false, None) => "nothing-to-do",
-        (false, Some(_)) => Exit::Done.word(),
+        (false, None) if outcome.holds_nothing() => "nothing-to-do",
+        (false, _) => Exit::Done.word(),
+    };
+    let fields = |kept: bool| {
+        let one = |hold: &Hold| {
+            let fields = super::sticky::names(hold, kept);
+            (!fields.is_empty())
+                .then(|| json!({ "container": hold.container, "pod": hold.pod.uid, "fields": fields }))
+        };
+        outcome.holds.iter().filter_map(one).collect::<Vec<Json>>()
     };
     line(&json!({
         "v": SCHEMA, "command": outcome.command, "result": result, "transaction": outcome.transaction,
         "steps": steps.collect::<Vec<_>>(), "notices": notices(outcome), "ignored": outcome.ignored,
         "notes": outcome.notes, "ended": outcome.gone, "signs": signs::json(&outcome.signs.0, &outcome.signs.1),
+        "sticky": fields(true), "unset": fields(false),
     }))
 }
 

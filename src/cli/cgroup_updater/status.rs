@@ -11,9 +11,11 @@ use super::exit::Halt;
 use super::options::Status;
 use super::show::{SCHEMA, line};
 use super::signs;
+use super::sticky;
 use super::target::{self, Member};
 use crate::cli::colour::{Colour, Palette};
 use crate::node::cgroup::{self, Identity, Place, Tree, is_same};
+use crate::node::overrides::Overrides;
 use crate::node::systemd::{self, Systemd};
 use crate::node::transaction::{self, End, stated};
 use crate::quote::{escaped, quoted};
@@ -40,6 +42,8 @@ struct Row {
     /// What the kernel's values would be in such a document.
     held: Json,
     signs: Vec<(&'static str, String)>,
+    /// What is kept against the engine.
+    kept: Option<Overrides>,
 }
 
 /// `status`.
@@ -83,6 +87,7 @@ impl View<'_> {
             set: last_set(&place.to_string(), &group.identity())?,
             believed: self.believed(place)?,
             signs: signs::files(&group)?,
+            kept: member.and_then(|one| sticky::file(Some(one), None, &one.name)).map(|(_, file)| file),
             knobs,
             stated,
             held,
@@ -179,6 +184,9 @@ fn to_text(rows: &[Row], palette: Palette) -> String {
         let title = format!("{}  {}", row.title, escaped(row.place.path().as_bytes()));
         let _ = writeln!(out, "{}", palette.paint(Colour::Bold, &title));
         drifts |= table(&mut out, row, palette);
+        for line in row.kept.iter().flat_map(sticky::lines) {
+            let _ = writeln!(out, "  {}", palette.paint(Colour::Bold, &format!("kept: {line}")));
+        }
         for (file, text) in &row.signs {
             let words = text.lines().collect::<Vec<_>>().join(", ");
             let _ = writeln!(out, "  {file:<28} {words}");
@@ -252,6 +260,7 @@ fn to_json(rows: &[Row]) -> String {
             "what": row.title, "cgroup": row.place.to_string(), "kernel": texts(&row.knobs),
             "set": texts(&row.set), "systemd": row.believed.as_ref().map(texts), "runtime": row.stated,
             "drift": COLUMNS.iter().map(drift).collect::<Map<String, Json>>(), "usage": signs,
+            "sticky": sticky::json(row.kept.as_ref()),
         })
     };
     line(&json!({ "v": SCHEMA, "cgroups": rows.iter().map(row).collect::<Vec<_>>() }))
@@ -263,6 +272,13 @@ mod tests {
 
     fn knobs(texts: &[(&str, &str)]) -> Knobs {
         texts.iter().flat_map(|(file, text)| Knob::read_file(file, text).unwrap()).collect()
+    }
+
+    /// 400 MiB stay, where the engine says 256.
+    fn kept() -> Overrides {
+        let document = json!({"format": 1, "pod": {}, "last": [{"memory": {"limit": 268_435_456}}],
+            "held": {"memory.limit": {"value": 419_430_400, "since": "2026-11-23T05:00:00.000000Z"}}});
+        serde_json::from_value(document).unwrap()
     }
 
     fn rows() -> Vec<Row> {
@@ -282,6 +298,7 @@ mod tests {
             stated: Some(json!({"memory": {"limit": 419_430_400}, "cpu": {"quota": 50_000}})),
             held,
             signs: vec![("memory.current", "1000".to_owned()), ("memory.events", "low 0\nmax 2".to_owned())],
+            kept: Some(kept()),
         };
         vec![pod, container]
     }
@@ -298,6 +315,7 @@ container \"app\"  /kubepods.slice/kubepods-pod7b1f3a2e.slice/cri-containerd-1.s
   memory.max                   419430400 (400Mi)    419430400  268435456 *   419430400
   cpu.max                      75000 100000 (750m)             80000 100000  50000 *
   pids.max                     77                   50 *
+  kept: memory.limit 400Mi since 2026-11-23T05:00:00.000000Z; the engine says 256Mi
   memory.current               1000
   memory.events                low 0, max 2
 * isn't what the kernel holds: what is set was overwritten, what systemd or the runtime has comes back
@@ -313,5 +331,8 @@ container \"app\"  /kubepods.slice/kubepods-pod7b1f3a2e.slice/cri-containerd-1.s
         assert_eq!(app["drift"]["systemd"], json!({"memory.max": "268435456"}));
         assert_eq!(app["drift"]["runtime"], json!({"cpu.max": "50000"}));
         assert_eq!(document["cgroups"][0]["systemd"], Json::Null);
+        assert_eq!(app["sticky"]["memory.limit"]["value"], 419_430_400);
+        assert_eq!(app["sticky"]["memory.limit"]["engine"], 268_435_456);
+        assert_eq!(document["cgroups"][0]["sticky"], json!({}));
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Member {
     pub(super) init: Option<ProcessKey>,
     /// Where its runtime keeps it.
     pub(super) key: Option<Key>,
+    /// True if runc-strict started it.
+    pub(super) recorded: bool,
 }
 
 /// What is known of the container in one cgroup.
@@ -338,6 +340,7 @@ fn look(tree: &Tree, place: Place, key: Option<Key>) -> Known {
         |names: [&str; 2]| names.iter().find_map(|name| annotations.get(*name)?.as_str()).map(str::to_owned);
     let kind = annotation(["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
     let recorded = key.as_ref().and_then(|key| record::stored(key).ok()).map(|record| record.pod);
+    let is_recorded = recorded.is_some();
     let names = recorded.filter(|pod| pod.uid.is_some()).unwrap_or_else(|| Pod {
         namespace: annotation(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
         name: annotation(["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
@@ -347,7 +350,7 @@ fn look(tree: &Tree, place: Place, key: Option<Key>) -> Known {
     let id = key.as_ref().map(|key| key.id.clone());
     let name = names.container.clone().or(id).unwrap_or_else(|| container_id(place.name()).to_owned());
     Known {
-        member: Member { name, place, nested, init, key },
+        member: Member { name, place, nested, init, key, recorded: is_recorded },
         names,
         sandbox: kind.as_deref() == Some("sandbox"),
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Runtime;
+use super::{Hold, Runtime};
 use crate::error::{Error, Result};
 use crate::node::cgroup::Identity;
 use crate::node::process::ProcessKey;
@@ -69,6 +69,9 @@ pub struct Head {
     pub cgroups: BTreeMap<String, Cgroup>,
     /// What shall be done, in order.
     pub plan: Vec<Step>,
+    /// The overrides that are set or ended when all of it is done.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sticky: Vec<Hold>,
 }
 
 /// A cgroup in the journal.

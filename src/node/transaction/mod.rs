@@ -7,6 +7,7 @@
 //! ```
 
 mod apply;
+mod hold;
 mod journal;
 mod lock;
 mod reclaim;
@@ -22,6 +23,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Stop, apply};
+pub use hold::{Hold, Turn};
 pub use journal::{Cgroup, End, Head, Journal, Story, all, story, unfinished};
 pub use lock::Lock;
 pub use undo::{Remains, undo};
