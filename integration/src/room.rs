@@ -22,7 +22,7 @@ use crate::runtime::Kind;
 use crate::sys;
 
 /// Where the product keeps its records, a folder for each runtime root.
-const RECORDS: &str = "/run/runc-strict/containers";
+const KEPT: &str = "/run/runc-strict";
 
 static ROOM: OnceLock<Arc<Room>> = OnceLock::new();
 
@@ -137,14 +137,17 @@ impl Room {
         mounts_below(&self.dir)
     }
 
-    /// The product's folders of records for runtime roots that lie in the room.
+    /// What the product remembers of runtime roots that lie in the room, and of pods that the suites make: their uids
+    /// begin as nobody else's do.
     pub fn records(&self) -> Vec<PathBuf> {
-        let prefix = encoded(&self.dir);
-        let entries = fs::read_dir(RECORDS).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|entry| entry.path())
-            .collect()
+        let below = |folder: &str, prefix: &str| -> Vec<PathBuf> {
+            let entries = fs::read_dir(Path::new(KEPT).join(folder)).into_iter().flatten().flatten();
+            let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+            ours.map(|entry| entry.path()).collect()
+        };
+        let root = encoded(&self.dir);
+        let by_root = ["containers", "overridden"].into_iter().flat_map(|folder| below(folder, &root));
+        by_root.chain(below("overrides", "uid%2F00000000-0000-4000-8000-")).collect()
     }
 
     /// Takes everything away; a second call waits for the first and does nothing. What could not be taken away is
@@ -199,7 +202,7 @@ impl Room {
 
 /// Where the product keeps the records of one runtime root: the path's slashes are percent-encoded.
 pub(crate) fn records(root: &Path) -> PathBuf {
-    Path::new(RECORDS).join(encoded(root))
+    Path::new(KEPT).join("containers").join(encoded(root))
 }
 
 fn encoded(path: &Path) -> String {

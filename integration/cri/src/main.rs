@@ -20,6 +20,7 @@ mod pod;
 mod podman;
 mod see;
 mod shim;
+mod sticky;
 mod stream;
 mod watch;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         see::SUITE,
         faults::SUITE,
         parity::SUITE,
+        sticky::SUITE,
         load::SUITE,
         podman::SUITE,
         docker::SUITE,

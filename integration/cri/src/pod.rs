@@ -70,6 +70,10 @@ pub(crate) struct Wish {
     pub(crate) readonly: bool,
     pub(crate) no_capabilities: bool,
     pub(crate) stdin: bool,
+    /// How often the kubelet has started it before.
+    pub(crate) attempt: u32,
+    /// Its limits; else a few CPU shares.
+    pub(crate) resources: Option<api::LinuxContainerResources>,
     /// A shell's words; after them it says who it is and waits.
     pub(crate) ends: bool,
 }
@@ -200,21 +204,23 @@ impl Pod {
                 .then(|| api::Capability { drop_capabilities: vec!["ALL".to_owned()], ..Default::default() }),
             ..Default::default()
         };
+        let log = format!("{name}-{}.log", wish.attempt);
+        let shares = || api::LinuxContainerResources { cpu_shares: 100, ..Default::default() };
         let config = api::ContainerConfig {
-            metadata: Some(api::ContainerMetadata { name: name.to_owned(), attempt: 0 }),
+            metadata: Some(api::ContainerMetadata { name: name.to_owned(), attempt: wish.attempt }),
             image: Some(api::ImageSpec { image: image::GROUPS.to_owned(), ..Default::default() }),
             command: vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{WHO}{wait}{rest}")],
-            log_path: format!("{name}.log"),
+            log_path: log.clone(),
             stdin: wish.stdin,
             linux: Some(api::LinuxContainerConfig {
-                resources: Some(api::LinuxContainerResources { cpu_shares: 100, ..Default::default() }),
+                resources: Some(wish.resources.clone().unwrap_or_else(shares)),
                 security_context: Some(security),
             }),
             ..Default::default()
         };
         let id = self.cri.create(&self.id, &config, &self.config)?;
         self.cri.start(&id)?;
-        Ok(Container { pod: self, id, log: self.logs.join(format!("{name}.log")) })
+        Ok(Container { pod: self, id, log: self.logs.join(log) })
     }
 
     /// Creates and starts a container that is described in full; its log is NAME.log.
@@ -301,6 +307,11 @@ impl Container<'_> {
         anyhow::ensure!(log == probe, "the log says {log:?}, ExecSync says {probe:?}");
         anyhow::ensure!(log == shell, "the log says {log:?}, streaming exec says {shell:?}");
         Ok(log)
+    }
+
+    /// Ends its processes; the kubelet removes it some time later.
+    pub(crate) fn stop(&self) -> Result<()> {
+        self.pod.cri.stop(&self.id)
     }
 
     /// Stops and removes it.
