@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use runc_strict::resize::field::Field;
-use runc_strict::resize::sticky::{Merge, merge, remember};
+use runc_strict::resize::sticky::{Merge, merge, remember, settled, together, words};
 use serde_json::{Value, json};
 
 fn held(fields: Value) -> BTreeMap<Field, Value> {
@@ -249,5 +249,60 @@ proptest! {
         let once = merged(&merge(&sent, Some(&last), &overrides), &sent);
         remember(&mut last, &once);
         prop_assert_eq!(merged(&merge(&once, Some(&last), &overrides), &once), once);
+    }
+}
+
+#[test]
+fn of_several_documents_that_may_be_the_last_one_that_is_taken_which_the_engine_repeats() {
+    let state = json!({"memory": {"limit": 200}, "cpu": {"shares": 512}});
+    let created = json!({"memory": {"limit": 100}, "pids": {"limit": 5}});
+    let last = |sent: Value| settled(&[state.clone(), created.clone()], &sent).unwrap();
+    let all =
+        |memory: u64| json!({"memory": {"limit": memory}, "cpu": {"shares": 512}, "pids": {"limit": 5}});
+    assert_eq!(last(json!({})), all(200));
+    assert_eq!(last(json!({"memory": {"limit": 200}})), all(200));
+    assert_eq!(last(json!({"memory": {"limit": 100}})), all(100));
+    assert_eq!(last(json!({"memory": {"limit": 150}})), all(200), "that is something new");
+    assert_eq!(settled(&[], &json!({"memory": {"limit": 1}})), None);
+    let held = held(json!({"memory.limit": 300}));
+    for (sent, ends) in [(100, false), (200, false), (150, true)] {
+        let sent = json!({"memory": {"limit": sent}});
+        let merge = merge(&sent, settled(&[state.clone(), created.clone()], &sent).as_ref(), &held);
+        assert_eq!(!merge.ended.is_empty(), ends, "{sent}");
+    }
+}
+
+#[test]
+fn what_means_nothing_alone_is_given_up_together() {
+    let held = held(
+        json!({"memory.limit": 2, "memory.swap": 2, "cpu.quota": 1000, "cpu.period": 1000, "cpu.shares": 2}),
+    );
+    let dropped = |names: &[&str]| -> Vec<String> {
+        let fields: Vec<Field> = names.iter().map(|name| name.parse().unwrap()).collect();
+        together(&fields, held.keys()).map(ToString::to_string).collect()
+    };
+    assert_eq!(dropped(&["memory.swap"]), ["memory.limit", "memory.swap"]);
+    assert_eq!(dropped(&["cpu.period"]), ["cpu.quota", "cpu.period"]);
+    assert_eq!(dropped(&["cpu.shares", "pids.limit"]), ["cpu.shares"]);
+    assert!(dropped(&[]).is_empty());
+}
+
+#[test]
+fn values_are_said_in_the_words_of_people() {
+    for (field, value, said) in [
+        ("memory.limit", json!(268_435_456), "256Mi"),
+        ("memory.swap", json!(-1), "none"),
+        ("memory.limit", json!(-5), "-5"),
+        ("memory.limit", json!(u64::MAX), "18446744073709551615"),
+        ("memory.limit", json!("much"), "much"),
+        ("cpu.quota", json!(-1), "none"),
+        ("cpu.quota", json!(50_000), "50000"),
+        ("cpu.shares", json!(512), "512"),
+        ("cpu.cpus", json!("0-1"), "0-1"),
+        ("hugepageLimits.2MB", json!(4_194_304), "4Mi"),
+        ("unified.memory.high", json!("max"), "max"),
+        ("pids.limit", json!(-1), "none"),
+    ] {
+        assert_eq!(words(&field.parse().unwrap(), &value), said, "{field} {value}");
     }
 }

@@ -140,6 +140,7 @@ fn applied(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let (first, second) = (pod.limits(0)?, pod.limits(1)?);
     ensure!((first.memory, first.quota) == (128 * MIB, 30_000), "{first:?} after {done}");
     ensure!((second.memory, second.quota) == (300 * MIB, 60_000), "{second:?} after {done}");
+    ensure!(pod.keeps(0)? && pod.keeps(1)?, "it isn't kept against an engine: {done}");
     let above = pod.pod_limits()?;
     ensure!(above == (428 * MIB, 90_000), "the pod has {above:?} instead of the sum of its containers");
     // the second container can't have more than the machine: nothing of the first is changed either

@@ -97,6 +97,9 @@ pub(super) fn dropped(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     ensure!((now.memory / MIB, now.pids) == (400, 100), "after the rollback the engine got {now:?}");
     pod.updater(&["rollback", &first])?.require_success()?;
     ensure!(!pod.keeps(0)?, "a rollback left the override");
+    let undone =
+        |line: &str| line.contains("cgroup-updater rollback") && line.contains("\"ended\":[\"memory.limit\"");
+    ensure!(pod.audit()?.lines().any(undone), "no audit line of the rollback: {}", pod.audit()?);
     pod.update(0, &["--resources", "-"], &pinned())?.require_success()?;
     ensure!(pod.limits(0)? == before, "{:?} instead of {before:?}", pod.limits(0)?);
 
