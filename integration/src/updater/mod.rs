@@ -237,9 +237,10 @@ fn refused(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
 
 fn cached(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let pod = Pod::make(lab, runtime, 1)?;
-    pod.fill(0, "/tmp/filled", 150)?;
+    pod.set(0, &["--memory-limit", "400Mi"], &[])?.require_success()?;
+    pod.fill(0, "/tmp/filled", 282)?;
     let used = pod.usage(0)? / MIB;
-    ensure!(used > 100, "only {used} MiB are in use: the page cache wasn't charged");
+    ensure!(used > 250, "only {used} MiB are in use: the page cache wasn't charged");
     pod.set(0, &["--memory-limit", "40Mi"], &[])?.require_success()?;
     ensure!(pod.limits(0)?.memory == 40 * MIB && pod.kills(0)? == 0, "something was killed");
     pod.finish()?;
@@ -261,6 +262,13 @@ fn absent(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
         let answer = pod.updater(&["set", target[0], target[1], ask[0], ask[1]])?;
         ensure!(answer.code == Some(code), "{answer}");
     }
+    // what two are called after, and what a parent doesn't have
+    let twin = pod.make_twin()?;
+    let two = pod.updater(&["set", "--pod", &pod.uid, ask[0], ask[1]])?;
+    drop(twin);
+    ensure!(two.code == Some(2) && two.stderr().contains("two cgroups are called after pod"), "{two}");
+    let outside = pod.set(0, &["--cpuset-cpus", "0,1000"], &[])?;
+    ensure!(outside.code == Some(7) && outside.stderr().contains("is outside its parent's"), "{outside}");
     // the same container by its other names
     let (pid, cgroup) = (pod.init(0)?.to_string(), pod.cgroup(0));
     for target in [["--pid", pid.as_str()], ["--cgroup", cgroup.as_str()], ["--pod", pod.uid.as_str()]] {

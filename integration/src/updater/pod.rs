@@ -149,6 +149,14 @@ impl<'a> Pod<'a> {
         write(&inner, "cpu.cfs_quota_us", &quota.to_string())
     }
 
+    /// Another cgroup with the name of this pod, until what comes back is dropped.
+    pub(super) fn make_twin(&self) -> Result<Twin> {
+        let other = place(&format!("{}/twin", cgroup::parent()), "memory.").with_file_name("");
+        let twin = Twin([other.join(format!("pod{}", self.uid)), other]);
+        fs::create_dir_all(&twin.0[0]).context("make a second cgroup of the pod's name")?;
+        Ok(twin)
+    }
+
     /// Takes it away again.
     pub(super) fn remove_inner(&self, at: usize) -> Result<()> {
         let inner = format!("{}/inner", self.cgroup(at));
@@ -322,6 +330,17 @@ impl Drop for Pod<'_> {
             if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&self.uid)) {
                 let _ = fs::remove_file(entry.path());
             }
+        }
+    }
+}
+
+/// A cgroup and its parent, for a while.
+pub(super) struct Twin([PathBuf; 2]);
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            let _ = fs::remove_dir(folder);
         }
     }
 }

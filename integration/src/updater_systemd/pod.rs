@@ -96,6 +96,11 @@ impl<'a> Pod<'a> {
         Ok(Path::new("/sys/fs/cgroup").join(path))
     }
 
+    /// The pod's uid.
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// The unit of the pod.
     pub(super) fn slice(&self) -> String {
         format!("kubepods-burstable-pod{}.slice", self.uid.replace('-', "_"))
