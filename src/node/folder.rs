@@ -30,6 +30,13 @@ pub fn path() -> Result<PathBuf> {
     }
 }
 
+/// Whether something called `name` may be in it. False costs an engine that runs as root one lookup, and nothing is read.
+pub fn may_hold(name: &str) -> bool {
+    let there = |folder: &Path| fs::symlink_metadata(folder.join(name)).is_ok();
+    (nix::unistd::geteuid().is_root() && there(Path::new(RUN)))
+        || (env::var_os("XDG_RUNTIME_DIR").is_some() && path().is_ok_and(|folder| there(&folder)))
+}
+
 /// The folder `below` our own, made where it is missing: for us alone, and checked to be ours.
 ///
 /// # Errors

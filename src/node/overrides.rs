@@ -130,9 +130,9 @@ impl Overrides {
     }
 }
 
-/// Whether there is any override file at all.
+/// Whether there may be any override file at all.
 pub fn any() -> bool {
-    folder::path().is_ok_and(|ours| fs::symlink_metadata(ours.join(OVERRIDDEN)).is_ok())
+    folder::may_hold(OVERRIDDEN)
 }
 
 /// The file of a container, by the link.
@@ -173,9 +173,13 @@ pub fn at(owner: &Owner) -> Result<Option<Overrides>> {
 /// # Errors
 /// That it can't be written; the old one is then untouched.
 pub fn save(owner: &Owner, overrides: &Overrides) -> Result<()> {
-    folder::make(&[OVERRIDES, &owner.folder])?;
     let text = serde_json::to_vec(overrides).map_err(|why| Error::Other(why.to_string()))?;
-    file::replace(&owner.path()?, &[&text], Like::Mode(0o600))
+    let write = || {
+        folder::make(&[OVERRIDES, &owner.folder])?;
+        file::replace(&owner.path()?, &[&text], Like::Mode(0o600))
+    };
+    // the folder goes away with its last file, which may be now
+    write().or_else(|why| if why.is_not_found() { write() } else { Err(why) })
 }
 
 /// Takes the file away.
@@ -185,9 +189,12 @@ pub fn save(owner: &Owner, overrides: &Overrides) -> Result<()> {
 pub fn remove(owner: &Owner) -> Result<()> {
     let path = owner.path()?;
     match fs::remove_file(&path) {
-        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(why)),
-        _ => Ok(()),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("remove", &path))?,
     }
+    // one that holds more stays
+    let _ = path.parent().map(fs::remove_dir);
+    Ok(())
 }
 
 /// Has the container's updates find the file.
