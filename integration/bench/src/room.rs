@@ -86,7 +86,7 @@ impl Room {
 
     /// Compiles one of our C programs.
     pub(crate) fn compile(&self, source: &str, program: &str) -> Result<()> {
-        compile(source, program, "")
+        compile("cc", source, program, "")
     }
 
     fn at(&self, name: &str) -> PathBuf {
