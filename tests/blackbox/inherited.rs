@@ -124,6 +124,30 @@ fn the_document_of_an_exec_never_becomes_a_standard_descriptor() {
     }
 }
 
+/// While we work, nothing of ours may be stdout or stderr, where somebody's message would be written into it. A runtime
+/// that is asked for its version looks at whoever asks.
+#[test]
+fn closed_standard_descriptors_are_taken_until_the_runtime_starts() {
+    let bench = Bench::new();
+    let (script, seen) = (bench.path("script"), bench.path("seen"));
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && readlink /proc/$PPID/fd/0 /proc/$PPID/fd/1 /proc/$PPID/fd/2 >{}\n\
+         echo runc version 1.3.0; exit 0\n",
+        seen.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::remove_file(bench.runtime()).unwrap();
+    // By another process, since a file that this one has open for writing can't be executed.
+    let install = std::process::Command::new("install").arg(script).arg(bench.runtime()).status();
+    assert!(install.unwrap().success());
+    let bundle = bench.bundle("c", DOCUMENT);
+    let create = bench.run(["--root", &bench.root(), "create", "--bundle", bundle.text(), "c"]);
+    let outcome = create.close(0).close(1).close(2).go();
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert_eq!(seen, "/dev/null\n/dev/null\n/dev/null\n");
+}
+
 #[test]
 fn further_descriptors_arrive_under_their_numbers() {
     let bench = Bench::new();
