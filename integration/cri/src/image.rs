@@ -23,6 +23,9 @@ pub(crate) const PASSWD: &str = "root:x:0:0::/:/bin/sh\nalice:x:1000:1000::/:/bi
 pub(crate) const GROUP: &str =
     "root:x:0:\nalice:x:1000:\nextra:x:3000:alice\nsecret:x:50000:alice,root,carol\nshared:x:60000:alice\n";
 
+/// What every image sets; youki starts nothing without it.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The image that the cases run.
 pub(crate) const GROUPS: &str = "localhost/groups:1";
 
@@ -55,7 +58,7 @@ pub(crate) fn write_both(folder: &Path, busybox: &Path) -> Result<()> {
     entry(&mut layer, EntryType::Regular, "pause", 0o755, &busybox, None)?;
     // busybox takes its applet from argv[1] when it isn't called by an applet's name.
     entry(&mut layer, EntryType::Symlink, "busybox", 0o777, b"", Some("pause"))?;
-    let config = json!({ "Entrypoint": ["/busybox", "sleep", "2147483647"] });
+    let config = json!({ "Entrypoint": ["/busybox", "sleep", "2147483647"], "Env": [PATH] });
     archive(&folder.join("pause.tar"), PAUSE, layer.into_inner()?, &config)
 }
 
@@ -93,7 +96,7 @@ pub(crate) fn write_folder(
         }
         layer.append_path_with_name(&path, inside).with_context(|| format!("pack {}", path.display()))?;
     }
-    archive(to, name, layer.into_inner()?, &json!({}))
+    archive(to, name, layer.into_inner()?, &json!({ "Env": [PATH] }))
 }
 
 /// Everything below a folder, parents first, by name.

@@ -26,14 +26,16 @@ pub(super) fn doors() -> Vec<Door> {
             Row::new("-bundle DIR", |trial| flags(trial, |bundle| vec!["-bundle".into(), path(bundle)]))
                 .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("-b=DIR", |trial| flags(trial, |bundle| vec![joined("-b=", bundle)]))
-                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc, Kind::Youki]), Closed::groups(&[1000, 5000])),
             Row::new("-bDIR", |trial| flags(trial, |bundle| vec![joined("-b", bundle)]))
-                .hole(Hole::On(&[Kind::Crun]), refused("-b"))
+                .hole(Hole::On(&[Kind::Crun, Kind::Youki]), refused("-b"))
                 .closed(refused("-b")),
             Row::new("--bund DIR", |trial| flags(trial, |bundle| vec!["--bund".into(), path(bundle)]))
                 .hole(Hole::On(&[Kind::Crun]), refused("--bund"))
                 .closed(refused("--bund")),
-            Row::new("a second --bundle", second_bundle).closed(refused("--bundle")),
+            Row::new("a second --bundle", second_bundle)
+                .hole(Hole::On(&[Kind::Runc, Kind::Crun]), refused("--bundle"))
+                .closed(refused("--bundle")),
             Row::new("--config FILE", |trial| other_config(trial, "--config"))
                 .hole(Hole::On(&[Kind::Crun]), refused("--config"))
                 .closed(refused("--config")),
@@ -41,7 +43,7 @@ pub(super) fn doors() -> Vec<Door> {
                 .hole(Hole::On(&[Kind::Crun]), refused("-f"))
                 .closed(refused("-f")),
             Row::new("--bundle after the id", after_id)
-                .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
+                .hole(Hole::On(&[Kind::Runc, Kind::Youki]), Closed::groups(&[1000, 5000])),
             Row::new("-root DIR", |trial| global(trial, "-root"))
                 .hole(Hole::On(&[Kind::Runc]), Closed::groups(&[1000, 5000])),
             Row::new("--roo DIR", |trial| global(trial, "--roo"))
