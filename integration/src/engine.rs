@@ -55,7 +55,7 @@ pub trait Engine {
     /// When the bench fails. A refusal is no error.
     fn start(&self, runtime: &Runtime, front: Front, bundle: &Bundle, words: &[&str]) -> Result<Made>;
 
-    /// What the container's first process wrote until its first whole line.
+    /// The first line that the container's first process wrote to stdout.
     ///
     /// # Errors
     /// When nothing comes.

@@ -127,9 +127,10 @@ impl Engine for Bench {
     fn first_line(&self, id: &str) -> Result<String> {
         let log = self.attacks.logs.borrow().get(id).cloned().context("no such container")?;
         await_text(&log, |text| {
-            // TIME STREAM F|P TEXT
-            let (line, _) = text.split_once('\n')?;
-            line.splitn(4, ' ').nth(3).map(str::to_owned)
+            // TIME STREAM F|P TEXT; a runtime's own complaints go to stderr.
+            let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let mut stdout = whole.filter_map(|line| line.split_once(" stdout F "));
+            stdout.next().map(|(_, line)| line.trim_end().to_owned())
         })
     }
 
@@ -142,7 +143,9 @@ impl Engine for Bench {
             }),
             Way::Stream => cri.exec(id, words).and_then(|url| stream::exec(&url)),
         };
-        Ok(done.map_err(|error| format!("{error:#}")))
+        // Both streams come as one here, and a runtime may complain on stderr.
+        let report = |text: &str| text.lines().find(|line| line.starts_with('{')).map(str::to_owned);
+        Ok(done.map(|text| report(&text).unwrap_or(text)).map_err(|error| format!("{error:#}")))
     }
 
     fn bundle(&self, id: &str) -> PathBuf {
