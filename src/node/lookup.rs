@@ -4,6 +4,7 @@
 //! The walk follows links as runc's securejoin does: component by component, inside the root; what doesn't exist is
 //! taken as it is written, because the runtime makes it.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -22,14 +23,19 @@ const GROUP: &str = "/etc/group";
 const LINKS: usize = 255;
 
 /// What in the container of `id`, with `mounts` on `root`, can redirect a lookup of gids by name.
-pub fn trap(root: &Root, mounts: &[Mount], id: &str) -> Option<LookupTrap> {
+pub fn trap(root: &Root, mounts: &[Mount<'_>], id: &str) -> Option<LookupTrap> {
     let mut view = View { root, mounted: Vec::with_capacity(mounts.len()) };
     for mount in mounts {
-        let way = match view.walk(Path::new(&mount.destination)) {
+        let way = match view.walk(Path::new(&*mount.destination)) {
             Ok(way) => way,
             Err(why) => return Some(unreadable(&mount.destination, &why)),
         };
-        let at = way.last().cloned().unwrap_or_else(|| PathBuf::from("/"));
+        let at = way.last().map_or(Path::new("/"), PathBuf::as_path);
+        // Most destinations are where they say.
+        let at = match Path::new(&*mount.destination) {
+            same if same == at && same.as_os_str() == at.as_os_str() => Cow::Borrowed(same),
+            _ => Cow::Owned(at.to_path_buf()),
+        };
         view.mounted.push(Mounted { at, mount });
     }
     let way = match view.walk(Path::new(GROUP)) {
@@ -40,7 +46,7 @@ pub fn trap(root: &Root, mounts: &[Mount], id: &str) -> Option<LookupTrap> {
     view.mounted.iter().filter(on_the_way).find_map(|Mounted { mount, .. }| {
         match mount.source.as_deref().map(Path::new).and_then(|source| made_by_engine(source, id)) {
             Some(text) => trap_in(&GroupFile::Text(text)),
-            None => Some(LookupTrap::Mount(mount.destination.clone())),
+            None => Some(LookupTrap::Mount(mount.destination.to_string())),
         }
     })
 }
@@ -66,8 +72,8 @@ struct View<'r> {
 
 struct Mounted<'r> {
     /// Where it is, after all links.
-    at: PathBuf,
-    mount: &'r Mount,
+    at: Cow<'r, Path>,
+    mount: &'r Mount<'r>,
 }
 
 impl View<'_> {
@@ -163,11 +169,11 @@ mod tests {
         dir
     }
 
-    fn mount(destination: &str, source: Option<&Path>) -> Mount {
-        Mount { destination: destination.to_owned(), source: source.map(|s| s.display().to_string()) }
+    fn mount<'t>(destination: &'t str, source: Option<&'t Path>) -> Mount<'t> {
+        Mount { destination: destination.into(), source: source.map(|s| s.to_string_lossy()) }
     }
 
-    fn trapped(links: &[(&str, &str)], mounts: &[Mount]) -> Option<LookupTrap> {
+    fn trapped(links: &[(&str, &str)], mounts: &[Mount<'_>]) -> Option<LookupTrap> {
         let image = image(links);
         trap(&Root::open(image.path()).unwrap(), mounts, "x")
     }

@@ -1,5 +1,7 @@
 //! The bundle's config.json: who the process is, which annotations speak to us, and where the image lies.
 
+use std::borrow::Cow;
+
 use super::object::{Object, Value};
 use super::process::{ProcessObject, number};
 use super::resources;
@@ -111,14 +113,14 @@ impl<'t> ConfigDocument<'t> {
     ///
     /// # Errors
     /// A sentence, where they can't be read.
-    pub fn mounts(&self) -> Result<Vec<Mount>, String> {
+    pub fn mounts(&self) -> Result<Vec<Mount<'t>>, String> {
         let Some(list) = self.object.get(MOUNTS) else { return Ok(Vec::new()) };
-        let mount = |item: &RawValue| {
+        let mount = |item: &'t RawValue| {
             let object = Object::read(Value::whole(item.get()), "mounts[]", ["destination", "source"])?;
             let destination = object.get(0).ok_or("mounts[].destination is missing")?;
             Ok(Mount {
-                destination: string(destination, "mounts[].destination")?,
-                source: object.get(1).map(|v| string(v, "mounts[].source")).transpose()?,
+                destination: borrowed(destination, "mounts[].destination")?,
+                source: object.get(1).map(|v| borrowed(v, "mounts[].source")).transpose()?,
             })
         };
         items(list, "mounts")?.into_iter().map(mount).collect()
@@ -127,15 +129,24 @@ impl<'t> ConfigDocument<'t> {
 
 /// A mount of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
+pub struct Mount<'t> {
     /// Where it goes, inside the container.
-    pub destination: String,
+    pub destination: Cow<'t, str>,
     /// What is mounted there.
-    pub source: Option<String>,
+    pub source: Option<Cow<'t, str>>,
 }
 
 fn items<'t>(list: Value<'t>, path: &str) -> Result<Vec<&'t RawValue>, String> {
     serde_json::from_str(list.text).map_err(|_| format!("{path} is not a list"))
+}
+
+/// A string as it stands in the text, where it stands there without escapes.
+fn borrowed<'t>(value: Value<'t>, path: &str) -> Result<Cow<'t, str>, String> {
+    let inner = value.text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    match inner.filter(|text| !text.contains('\\')) {
+        Some(text) => Ok(Cow::Borrowed(text)),
+        None => string(value, path).map(Cow::Owned),
+    }
 }
 
 fn string(value: Value<'_>, path: &str) -> Result<String, String> {
