@@ -10,11 +10,11 @@ use crate::runtime::Runtime;
 use super::passed;
 use super::pod::{MIB, Pod};
 
-/// The manifests of some pods with one container each, as `kubectl get pods -o json` prints them.
+/// The manifests of some pods with one container each, which its annotations call "probe", as `kubectl get pods -o json` prints them.
 fn list(pods: &[&Pod<'_>], memory: &str, cpu: &str) -> Value {
     let item = |pod: &&Pod<'_>| {
-        json!({"kind": "Pod", "metadata": {"uid": pod.uid, "name": pod.id(0), "namespace": "default"},
-               "spec": {"containers": [{"name": pod.id(0), "resources": {"limits": {"memory": memory, "cpu": cpu}}}]}})
+        json!({"kind": "Pod", "metadata": {"uid": pod.uid, "name": "web-1", "namespace": "default"},
+               "spec": {"containers": [{"name": "probe", "resources": {"limits": {"memory": memory, "cpu": cpu}}}]}})
     };
     json!({"kind": "List", "items": pods.iter().map(item).collect::<Vec<_>>()})
 }
@@ -49,7 +49,7 @@ pub(super) fn one_transaction(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
         other.remove_inner(0)?;
         ensure!(failed.code == Some(4), "{failed}");
         ensure!(
-            failed.stderr().contains(&format!("pod default/{}", other.id(0))),
+            failed.stderr().contains("pod default/web-1, container"),
             "it doesn't say which pod: {failed}"
         );
         ensure!(now()? == before, "after the failure {:?} instead of {before:?}", now()?);

@@ -41,7 +41,9 @@ impl<'a> Pod<'a> {
     /// Starts the containers, each with 256 MiB, half a CPU, 512 shares and 100 tasks.
     pub(super) fn make(lab: &'a Lab, runtime: &'a Runtime, containers: usize) -> Result<Pod<'a>> {
         let uid = format!(
-            "7b1f3a2e-0c5d-4e6f-8a9b-{:012}",
+            "7b1f3a2e-{:04x}-4e6f-8a9b-{:012}",
+            // a run beside this one has its own
+            std::process::id() & 0xffff,
             lab.next_name().trim_start_matches('t').parse::<u32>()?
         );
         let mut pod = Pod { uid, lab, trials: Vec::new() };

@@ -311,9 +311,9 @@ pod 7b1f3a2e  /kubepods.slice/kubepods-pod7b1f3a2e.slice
   memory.max                   465567744 (444Mi)
   cpu.weight                   20
 container \"app\"  /kubepods.slice/kubepods-pod7b1f3a2e.slice/cri-containerd-1.scope
-  knob                         kernel               set        systemd       runtime
-  memory.max                   419430400 (400Mi)    419430400  268435456 *   419430400
-  cpu.max                      75000 100000 (750m)             80000 100000  50000 *
+  knob                         kernel               set        systemd         runtime
+  memory.max                   419430400 (400Mi)    419430400  268435456 *     419430400
+  cpu.max                      75000 100000 (750m)             80000 100000 *  50000 *
   pids.max                     77                   50 *
   kept: memory.limit 400Mi since 2026-11-23T05:00:00.000000Z; the engine says 256Mi
   memory.current               1000
@@ -328,7 +328,7 @@ container \"app\"  /kubepods.slice/kubepods-pod7b1f3a2e.slice/cri-containerd-1.s
         let document: Json = serde_json::from_str(&to_json(&rows())).unwrap();
         let app = &document["cgroups"][1];
         assert_eq!(app["drift"]["set"], json!({"pids.max": "50"}));
-        assert_eq!(app["drift"]["systemd"], json!({"memory.max": "268435456"}));
+        assert_eq!(app["drift"]["systemd"], json!({"cpu.max": "80000 100000", "memory.max": "268435456"}));
         assert_eq!(app["drift"]["runtime"], json!({"cpu.max": "50000"}));
         assert_eq!(document["cgroups"][0]["systemd"], Json::Null);
         assert_eq!(app["sticky"]["memory.limit"]["value"], 419_430_400);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Failure, Journal, Scene, Site, Watcher, reclaim, update};
+use crate::node::process::ProcessKey;
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::{Action, Level, Reason, Route, Step};
 use crate::resize::snapshot::CgroupKey;
@@ -54,7 +55,12 @@ pub fn apply(
     } else {
         run.side_by_side(pods, threads)?;
     }
-    Ok(run.gone.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut gone = run.gone.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // the cgroup of a container that has ended takes limits all the same, and so does crun's update
+    let ended =
+        |key: &&CgroupKey| scene.sites.get(key).is_some_and(|site| !site.init.is_none_or(ProcessKey::runs));
+    gone.extend(keys(steps).into_iter().filter(ended).cloned());
+    Ok(gone)
 }
 
 /// What the threads share.
