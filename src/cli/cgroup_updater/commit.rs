@@ -99,7 +99,8 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
             let of_containers = || steps.iter().filter(|step| step.level != Level::Pod);
             let none_left = of_containers().all(|step| gone.contains(&step.cgroup));
             let mut ended: Vec<String> = Vec::new();
-            for step in of_containers().filter(|step| gone.contains(&step.cgroup)) {
+            let named = |step: &&Step| matches!(step.level, Level::Container(_));
+            for step in of_containers().filter(|step| gone.contains(&step.cgroup)).filter(named) {
                 let name = scene.name(&step.cgroup, &step.level);
                 if !ended.contains(&name) {
                     ended.push(name);
