@@ -299,6 +299,20 @@ impl<'a> Pod<'a> {
         Ok(fs::read_to_string(self.trial(0)?.dir.join("audit.log"))?)
     }
 
+    /// The process whose transaction on this pod is under way, as its journal says.
+    pub(super) fn writer(&self) -> Result<i32> {
+        for entry in fs::read_dir("/run/runc-strict/transactions")?.flatten() {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let mut lines = text.lines();
+            let head: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap_or_default();
+            let over = lines.any(|line| line.starts_with("{\"end\""));
+            if head["pods"].to_string().contains(&self.uid) && !over {
+                return Ok(i32::try_from(head["owner"]["pid"].as_i64().context("no pid in the journal")?)?);
+            }
+        }
+        bail!("no transaction on this pod is under way")
+    }
+
     /// The lock of this pod.
     pub(super) fn lock(&self) -> Result<PathBuf> {
         use std::os::unix::fs::MetadataExt;
