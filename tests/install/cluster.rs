@@ -182,6 +182,7 @@ fn a_given_configuration_takes_the_place_of_the_one_that_is_there_and_that_one_c
     let own = "etc/runc-strict/config.toml";
     host.put(own, "# mine\nengine = \"containerd\"\n");
     fs::set_permissions(host.path(own), fs::Permissions::from_mode(0o640)).unwrap();
+    host.program("usr/sbin/runc");
     let before = host.everything();
     host.put("config/a.toml", "engine = \"containerd\"\nlevel = \"sealed\"\n");
     host.put("config/b.toml", "engine = \"cri-o\"\n");
@@ -208,4 +209,26 @@ fn a_given_configuration_takes_the_place_of_the_one_that_is_there_and_that_one_c
         host.run(&words("install", &["--config", &a, "--runtime", "/usr/bin/crun"])).status.code(),
         Some(2)
     );
+}
+
+#[test]
+fn a_given_configuration_whose_runtime_the_host_lacks_is_refused() {
+    let host = Host::new();
+    host.put("etc/crio/crio.conf.d/10-crio.conf", &sample_text("cri-o/10-crio.conf"));
+    let given = host.path("config.toml").display().to_string();
+    let refused = |text: &str| {
+        host.put("config.toml", text);
+        host.refused(&["install", "--engine", "cri-o", "--config", &given])
+    };
+    let told = refused("engine = \"cri-o\"\n");
+    assert!(
+        told.contains(
+            "says runtime = \"runc\", and the host has no such program; cri-o runs \"/usr/libexec/crio/crun\""
+        ),
+        "{told}"
+    );
+    let told = refused("engine = \"cri-o\"\nruntime = \"/usr/bin/youki\"\n");
+    assert!(told.contains("the runtime \"/usr/bin/youki\" doesn't exist on the host"), "{told}");
+    host.put("config.toml", "engine = \"cri-o\"\nruntime = \"crun\"\n");
+    host.done(&["install", "--engine", "cri-o", "--config", &given]);
 }

@@ -100,7 +100,7 @@ fn install_for(
     let selection = &arguments.selection;
     let plan = engine_config::plan(engine, host, wish)?;
     let own = match given {
-        Some(given) => given.plan(host, engine)?,
+        Some(given) => given.plan(host, engine, plan.runtime.as_deref())?,
         None => own::plan(host, engine, arguments.runtime.as_deref(), &plan)?,
     };
     let mut notes = plan.notes;

@@ -43,11 +43,26 @@ impl Given {
         Ok(Given { path: path.to_path_buf(), text, parsed })
     }
 
-    /// Plans that it becomes ours.
+    /// Plans that it becomes ours; `default` is what the engine runs by default.
     ///
     /// # Errors
-    /// That the one that is there can't be replaced.
-    pub(super) fn plan(&self, host: &Host, engine: Engine) -> Result<Own> {
+    /// That the one that is there can't be replaced, or that the host lacks the runtime: no pod would start.
+    pub(super) fn plan(&self, host: &Host, engine: Engine, default: Option<&str>) -> Result<Own> {
+        let runtime = &self.parsed.runtime;
+        if !runtime.starts_with('/') && host.program(runtime).is_none() {
+            let known = default.and_then(|default| inherited(host, default));
+            let advice =
+                known.map_or_else(String::new, |path| format!("; {} runs \"{path}\"", engine.name()));
+            let why = format!(
+                "says runtime = {}, and the host has no such program{advice}",
+                quoted(runtime.as_bytes())
+            );
+            return Err(Error::Content { path: self.path.clone(), why });
+        }
+        if runtime.starts_with('/') {
+            check(host, runtime)
+                .map_err(|why| Error::Content { path: self.path.clone(), why: why.to_string() })?;
+        }
         let notes = other_engine(&self.parsed, engine, &self.path).into_iter().collect();
         let before = host.read_for_change(path())?;
         let change = Change { path: path().to_path_buf(), before, after: Some(self.text.clone()) };
@@ -172,7 +187,7 @@ fn in_place(text: &str, shown: &str, line: &str) -> Option<String> {
 /// A runtime that the administrator names.
 fn check(host: &Host, runtime: &str) -> Result<String> {
     use std::os::unix::fs::MetadataExt;
-    let refused = |why: &str| Err(Error::Other(format!("--runtime {} {why}", quoted(runtime.as_bytes()))));
+    let refused = |why: &str| Err(Error::Other(format!("the runtime {} {why}", quoted(runtime.as_bytes()))));
     if !runtime.starts_with('/') || runtime.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
         return refused("is no absolute path that the configuration can hold");
     }
