@@ -30,7 +30,7 @@ pub fn trap(root: &Root, mounts: &[Mount<'_>], id: &str) -> Option<LookupTrap> {
             Ok(way) => way,
             Err(why) => return Some(unreadable(&mount.destination, &why)),
         };
-        let at = way.last().map_or(Path::new("/"), PathBuf::as_path);
+        let at = way.last().map_or_else(|| Path::new("/"), PathBuf::as_path);
         // Most destinations are where they say.
         let at = match Path::new(&*mount.destination) {
             same if same == at && same.as_os_str() == at.as_os_str() => Cow::Borrowed(same),

@@ -28,9 +28,9 @@ pub(crate) const SUITE: Suite<Bench> = Suite {
 
 fn cases(_: &Bench) -> Vec<Case<Bench>> {
     vec![
-        Case::new(&["the image is run by containerd"], image_runs),
-        Case::new(&["configurations of versions 2, 3 and 4, and CRI-O's beside"], samples),
-        Case::new(&["set up, upgraded, and given back byte for byte"], there_and_back),
+        Case::new(["the image is run by containerd"], image_runs),
+        Case::new(["configurations of versions 2, 3 and 4, and CRI-O's beside"], samples),
+        Case::new(["set up, upgraded, and given back byte for byte"], there_and_back),
     ]
 }
 

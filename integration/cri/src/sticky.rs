@@ -33,7 +33,7 @@ fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     ];
     let of = |kind: Kind| {
         tried.map(|(name, attempt)| {
-            Case::new(&[name, kind.name()], move |bench| Ok(Outcome::Passed(vec![attempt(bench, kind)?])))
+            Case::new([name, kind.name()], move |bench| Ok(Outcome::Passed(vec![attempt(bench, kind)?])))
         })
     };
     bench.kinds.iter().flat_map(|kind| of(*kind)).collect()

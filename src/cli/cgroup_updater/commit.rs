@@ -91,7 +91,7 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
         Ok(gone) => keep(&of.holds, &gone).map(|()| gone).map_err(|why| (why.to_string(), false)),
         Err(stop) => {
             let why = format!("{}: {}", scene.name(&stop.cgroup, &stop.level), stop.why);
-            Err((why, matches!(stop.why, Failure::Stuck { .. })))
+            Err((why, matches!(*stop.why, Failure::Stuck { .. })))
         }
     };
     let (why, stuck) = match done {

@@ -56,9 +56,12 @@ pub(super) fn files(group: &Group) -> Result<Vec<(&'static str, String)>, Fault>
     Ok(signs)
 }
 
+/// The signs of one cgroup, by their names.
+type Signs = Vec<(&'static str, String)>;
+
 /// The signs of the cgroups that steps change, at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Moment(Vec<(CgroupKey, String, Vec<(&'static str, String)>)>);
+pub(super) struct Moment(Vec<(CgroupKey, String, Signs)>);
 
 impl Moment {
     /// Looks at them. What went away, or can't be read, tells nothing.

@@ -28,7 +28,7 @@ pub struct Stop {
     /// Its cgroup.
     pub cgroup: CgroupKey,
     /// Why.
-    pub why: Failure,
+    pub why: Box<Failure>,
 }
 
 /// Does all steps of the journal's plan, of which `pods` are the parts that belong to one pod each. Containers that end
@@ -96,7 +96,8 @@ impl Run<'_> {
             if stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let stop = |why| Stop { level: first.level.clone(), cgroup: first.cgroup.clone(), why };
+            let stop =
+                |why| Stop { level: first.level.clone(), cgroup: first.cgroup.clone(), why: Box::new(why) };
             let announced = at..at + call.len();
             at = announced.end;
             let gone = || self.gone.lock().unwrap_or_else(PoisonError::into_inner);
