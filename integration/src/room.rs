@@ -147,7 +147,7 @@ impl Room {
         };
         let root = encoded(&self.dir);
         let by_root = ["containers", "overridden"].into_iter().flat_map(|folder| below(folder, &root));
-        by_root.chain(below("overrides", "uid%2F00000000-0000-4000-8000-")).collect()
+        by_root.chain(below("overrides", &format!("uid%2F{}", uid_prefix()))).collect()
     }
 
     /// Takes everything away; a second call waits for the first and does nothing. What could not be taken away is
@@ -198,6 +198,11 @@ impl Room {
         self.closed.store(true, Ordering::SeqCst);
         children.iter().copied().collect()
     }
+}
+
+/// What the uids of this run's pods begin with: another run on the same machine has other pods.
+pub fn uid_prefix() -> String {
+    format!("{:08x}-0000-4000-8000-", std::process::id())
 }
 
 /// Where the product keeps the records of one runtime root: the path's slashes are percent-encoded.

@@ -255,7 +255,11 @@ pub fn sweep() {
     let Ok(entries) = fs::read_dir(files) else { return };
     let records = record::all().unwrap_or_default();
     let known = records.iter().filter_map(|key| Some((key, record::stored(key).ok()?.pod)));
-    let known: Vec<String> = known.map(|(key, pod)| Owner::of(key, &pod).folder).collect();
+    // a sandbox has no file of its own, and keeps those of its pod
+    let known = known.flat_map(|(key, pod)| {
+        [Some(Owner::of(key, &pod).folder), pod_words(&pod).map(|group| encode(&group))]
+    });
+    let known: Vec<String> = known.flatten().collect();
     for entry in entries.flatten() {
         if !known.iter().any(|folder| entry.file_name() == folder.as_str()) {
             let _ = fs::remove_dir_all(entry.path());

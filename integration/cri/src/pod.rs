@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use k8s_cri::v1::{self as api, Int64Value, NamespaceMode, NamespaceOption};
 use runc_strict_integration::cgroup;
 use runc_strict_integration::report::complain;
-use runc_strict_integration::room::Room;
+use runc_strict_integration::room::{Room, uid_prefix};
 
 use crate::bench::Bench;
 use crate::cri::Cri;
@@ -137,7 +137,7 @@ impl Pod {
         let config = api::PodSandboxConfig {
             metadata: Some(api::PodSandboxMetadata {
                 name: format!("pod-{number}"),
-                uid: format!("00000000-0000-4000-8000-{number:012}"),
+                uid: format!("{}{number:012}", uid_prefix()),
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
