@@ -8,7 +8,7 @@ SUITES = target/$(TARGET)/suites
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 VM = integration/vm
 MATRIX_NEEDS = runc=runc crun=crun busybox=busybox-static containerd=containerd protoc=protobuf-compiler
-CARRIED = --in $(PROGRAM) --in $(SUITES)/suites --in $(SUITES)/probe
+CARRIED = --in $(PROGRAM) --in $(SUITES)/suites --in $(SUITES)/probe --in $(SUITES)/cri-suites
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -52,10 +52,7 @@ bench: need-build ## measure, side by side with what it stands in front of
 	@target/$(TARGET)/release/bench $(PROGRAM)
 
 vm-test: need-build ## run the suites in a machine with systemd and pure cgroup v2
-	@$(VM)/need
-	$(STATIC) --release -p runc-strict
-	$(STATIC) --profile suites -p runc-strict-integration
-	@$(VM)/run --limit 1800 $(CARRIED) --in integration/wrapper-suites -- ./wrapper-suites . ./runc-strict
+	@integration/run $(TARGET) machine
 
 image: need-build ## build the container image, an OCI archive in dist
 	@integration/need jq=jq
@@ -75,14 +72,16 @@ matrix-youki: need-build ## write docs/attack-matrix-youki.md anew, on a youki b
 	@integration/youki $(SUITES)/cri-suites $(PROGRAM) docs/attack-matrix-youki.md
 
 vm-shell: need-build ## open a console in that machine
+	@integration/need protoc=protobuf-compiler
 	@$(VM)/need
 	$(STATIC) --release -p runc-strict
-	$(STATIC) --profile suites -p runc-strict-integration
+	$(STATIC) --profile suites -p runc-strict-integration -p runc-strict-cri
 	@$(VM)/shell $(CARRIED)
 
-vm-selftest: ## test the machine's own commands
+vm-selftest: need-build ## test the machine's own commands
 	@$(VM)/need
-	@$(VM)/selftest
+	$(STATIC) --profile suites -p runc-strict-integration -p runc-strict-cri
+	@$(VM)/selftest $(SUITES)
 
 need-build:
 	@integration/need rust=rust

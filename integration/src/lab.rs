@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,7 +13,7 @@ use crate::program::Bench;
 use crate::report::say;
 use crate::room::Room;
 use crate::runtime::{Kind, Runtime, find_program};
-use crate::trial::{Entry, Front, Trial};
+use crate::trial::{Entries, Entry, Front, Trial};
 
 /// The bench of a run.
 pub struct Lab {
@@ -29,7 +29,9 @@ pub struct Lab {
     pub probe: PathBuf,
     /// A static busybox.
     pub busybox: PathBuf,
-    counter: AtomicUsize,
+    /// By which of an attack's own commands it is tried.
+    pub entries: Entries,
+    counter: AtomicU32,
 }
 
 impl Lab {
@@ -65,12 +67,15 @@ impl Lab {
             std::fs::copy(from, &to).with_context(|| format!("copy {}", from.display())).map(|_| to)
         };
         let (probe, busybox) = (copy(&probe, "probe")?, copy(&busybox, "busybox")?);
-        let lab = Self { room, runtimes, missing, product, probe, busybox, counter: AtomicUsize::new(1) };
+        // Two runs may go side by side, and cgroup-updater finds an id in the roots of both.
+        let first = std::process::id() % 400_000 * 10_000 + 1;
+        let (entries, counter) = (options.entries, AtomicU32::new(first));
+        let lab = Self { room, runtimes, missing, product, probe, busybox, entries, counter };
         lab.make_crun_work()?;
         Ok(lab)
     }
 
-    /// A name that no other trial of this run has.
+    /// A name that no other trial has, of this run and of one beside it.
     pub(crate) fn next_name(&self) -> String {
         format!("t{}", self.counter.fetch_add(1, Ordering::Relaxed))
     }

@@ -29,6 +29,7 @@ mod call;
 mod load;
 mod matrix;
 mod native;
+mod restore;
 mod sys;
 pub mod trial;
 mod updater;
@@ -46,6 +47,7 @@ pub fn suites() -> ExitCode {
         native::SUITE,
         load::SUITE,
         bad_input::SUITE,
+        restore::SUITE,
         updater::SUITE,
         updater_systemd::SUITE,
     ];

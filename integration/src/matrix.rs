@@ -39,7 +39,7 @@ pub(crate) fn cases<B: Bench>(bench: &B, attacks: Vec<impl Attack + 'static>) ->
     for attack in attacks {
         let attack = Rc::new(attack);
         for runtime in &lab.runtimes {
-            for entry in attack.entries() {
+            for entry in lab.entries.of(attack.entries()) {
                 cases.push(direct(&attack, runtime.clone(), entry.on(runtime)));
             }
         }

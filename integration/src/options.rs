@@ -3,20 +3,24 @@
 use std::path::PathBuf;
 
 use crate::runtime::Kind;
+use crate::trial::Entries;
 
 /// Printed for a wrong command line.
 pub fn usage(program: &str) -> String {
     format!(
         "\
 usage: {program} list
-       {program} run NAME...|all [--runtime runc|crun|youki[=PATH]]... [--only TEXT] [--table FILE]
-                                [--product PATH | --bare-only]
+       {program} run NAME...|all [--runtime runc|crun|youki[=PATH]]... [--only TEXT] [--entries all|shim]
+                                [--table FILE] [--product PATH | --bare-only] [--whole-machine]
 
   --runtime    a real runtime that is used, may stand more than once; runc and crun are the default
   --only       of each suite only the cases whose name contains TEXT
+  --entries    by which commands an attack is tried: all of its own, which is the default, or of those
+               only what containerd's shim calls
   --table      writes the tables to FILE as Markdown too
   --product    the runc-strict binary under trial; the environment's RUNC_STRICT is the default
-  --bare-only  try only the bare runtimes: shows that each hole is really open"
+  --bare-only  try only the bare runtimes: shows that each hole is really open
+  --whole-machine  also the cases that change this machine's own engine and restart it"
     )
 }
 
@@ -38,6 +42,10 @@ pub struct Options {
     pub runtimes: Vec<(Kind, Option<PathBuf>)>,
     /// A part of the wanted cases' names.
     pub only: Option<String>,
+    /// By which of an attack's own commands it is tried.
+    pub entries: Entries,
+    /// Whether cases may change the machine's own engine.
+    pub whole_machine: bool,
     /// Where the tables are written to.
     pub table: Option<PathBuf>,
     /// `None` means bare only.
@@ -57,7 +65,15 @@ pub fn parse(words: &[String], product: Option<PathBuf>) -> Result<Request, Stri
 }
 
 fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, String> {
-    let mut options = Options { suites: Vec::new(), runtimes: Vec::new(), only: None, table: None, product };
+    let mut options = Options {
+        suites: Vec::new(),
+        runtimes: Vec::new(),
+        only: None,
+        entries: Entries::All,
+        whole_machine: false,
+        table: None,
+        product,
+    };
     let mut bare_only = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -65,9 +81,11 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
         match word.as_str() {
             "--runtime" => options.runtimes.push(runtime(&value()?)?),
             "--only" => options.only = Some(value()?),
+            "--entries" => options.entries = entries(&value()?)?,
             "--table" => options.table = Some(PathBuf::from(value()?)),
             "--product" => options.product = Some(PathBuf::from(value()?)),
             "--bare-only" => bare_only = true,
+            "--whole-machine" => options.whole_machine = true,
             flag if flag.starts_with('-') => return Err(format!("unknown flag \"{flag}\"")),
             name => options.suites.push(name.to_owned()),
         }
@@ -86,6 +104,14 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
         );
     }
     Ok(options)
+}
+
+fn entries(word: &str) -> Result<Entries, String> {
+    match word {
+        "all" => Ok(Entries::All),
+        "shim" => Ok(Entries::Shim),
+        _ => Err(format!("unknown entries \"{word}\": all or shim")),
+    }
 }
 
 /// `NAME` or `NAME=PATH`.
@@ -114,6 +140,8 @@ mod tests {
             suites: vec!["doors".to_owned()],
             runtimes: vec![(Kind::Crun, None)],
             only: None,
+            entries: Entries::All,
+            whole_machine: false,
             table: None,
             product: None,
         };

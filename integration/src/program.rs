@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::case::Suite;
 use crate::engine::Engine;
@@ -86,6 +86,9 @@ fn run<B: Bench>(
     }
     let clean = bench.close();
     bench.lab().room.sweep();
+    // A name that nothing has would else look like a success.
+    let wanted = options.only.as_deref().unwrap_or_default();
+    ensure!(!report.is_empty(), "no case has \"{wanted}\" in its name");
     if let Some(path) = &options.table {
         let text = format!("{}\n", report.tables());
         std::fs::write(path, text).with_context(|| format!("write the tables to {}", path.display()))?;

@@ -79,6 +79,11 @@ impl Report {
         self.tables.trim_end()
     }
 
+    /// Whether no case was tried, nor skipped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
+    }
+
     /// Prints the tally; `true` says that nothing failed.
     pub fn close(&self) -> bool {
         let impossible = match self.impossible {

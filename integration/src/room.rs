@@ -49,7 +49,7 @@ impl Room {
     ///
     /// # Errors
     /// When the folder can't be made or the signals can't be blocked.
-    pub(crate) fn open() -> Result<Arc<Self>> {
+    pub fn open() -> Result<Arc<Self>> {
         let dir = tempfile::Builder::new().prefix("suites-").tempdir().context("make a private folder")?;
         let room = Arc::new(Self {
             dir: dir.keep(),

@@ -19,7 +19,7 @@ use runc_strict_integration::runtime::Kind;
 use crate::attack::Attacks;
 use crate::containerd::Containerd;
 use crate::docker::Docker;
-use crate::{image, shim};
+use crate::{group, image, shim};
 
 pub(crate) use runc_strict_integration::runtime::find_program as find;
 
@@ -43,6 +43,8 @@ pub(crate) struct Bench {
     pub(crate) kinds: Vec<Kind>,
     /// The pods and images of attacks.
     pub(crate) attacks: Attacks,
+    /// Whether cases may change the machine's own engine.
+    pub(crate) whole_machine: bool,
     containerd: OnceCell<Result<Containerd, String>>,
     docker: OnceCell<Result<Docker, String>>,
     counter: Cell<u32>,
@@ -58,6 +60,9 @@ impl Bench {
         let product = lab.product.clone().context("engines are tried with a product: give --product PATH")?;
         let room = Arc::clone(&lab.room);
         room.on_sweep(shim::remove_sockets);
+        if group::systemd_has_them() {
+            room.on_sweep(|_| group::stop(&group::run()));
+        }
         image::write_both(&room.dir, &lab.busybox)?;
         let kinds: Vec<Kind> = lab.runtimes.iter().map(|runtime| runtime.kind).collect();
         ensure!(!kinds.is_empty(), "there is no runtime to try");
@@ -67,6 +72,7 @@ impl Bench {
             product,
             kinds,
             attacks: Attacks::default(),
+            whole_machine: options.whole_machine,
             containerd: OnceCell::new(),
             docker: OnceCell::new(),
             counter: Cell::new(0),

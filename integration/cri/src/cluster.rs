@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::bench::{Bench, output};
 use crate::install::{Engine, Host, configuration};
-use crate::pod::{Pod, Wish};
+use crate::pod::{Place, Pod, Wish};
 
 pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "cluster",
@@ -219,7 +219,7 @@ impl<'h, 'b> Node<'h, 'b> {
 
     fn sandbox(&self, engine: &Engine<'_, '_>) -> Result<Pod> {
         let bench = self.host.bench;
-        Pod::run_numbered(engine.cri.clone(), &bench.room, bench.next(), "", &[], &Wish::default())
+        Pod::run_at(engine.cri.clone(), &bench.room, Place::of(bench.next()), "", &[], &Wish::default())
     }
 }
 
@@ -311,7 +311,7 @@ fn there_and_back(bench: &Bench) -> Result<Outcome> {
         let asks = [("runc-strict/supplemental-groups", "50000")];
         let wish = Wish { group: Some(1000), ..Wish::alice(&[5000]) };
         let asking =
-            Pod::run_numbered(engine.cri.clone(), &bench.room, bench.next(), "strict", &asks, &wish)?;
+            Pod::run_at(engine.cri.clone(), &bench.room, Place::of(bench.next()), "strict", &asks, &wish)?;
         let why = match asking.container("main", &wish) {
             Ok(_) => bail!("a gid that nobody authorised is given"),
             Err(why) => format!("{why:#}"),
@@ -327,7 +327,8 @@ fn there_and_back(bench: &Bench) -> Result<Outcome> {
         ensure!(said.contains("+level = \"sealed\"") && !said.contains("BinaryName"), "{said}");
 
         // While a pod lives by the handler, the program stays; its containers could not be ended otherwise.
-        let living = Pod::run_numbered(engine.cri.clone(), &bench.room, bench.next(), "strict", &[], &wish)?;
+        let living =
+            Pod::run_at(engine.cri.clone(), &bench.room, Place::of(bench.next()), "strict", &[], &wish)?;
         living.container("main", &wish)?.by_log()?;
         let said = node.set(&engine, &uninstall)?;
         ensure!(said.contains("by which") && said.contains("still entered and ended"), "{said}");

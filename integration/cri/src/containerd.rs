@@ -10,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use runc_strict_integration::cgroup;
 use runc_strict_integration::program::Bench as _;
 use runc_strict_integration::report::say;
 use runc_strict_integration::room::{Room, give_back_dev_null};
@@ -19,6 +18,7 @@ use runc_strict_integration::trial::Front;
 use crate::attack;
 use crate::bench::{Bench, CONFIGURATIONS, find, output, version};
 use crate::cri::Cri;
+use crate::group;
 use crate::image;
 use crate::watch::await_text;
 
@@ -123,8 +123,8 @@ impl Containerd {
             let entries = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
             found.extend(entries.map(|entry| format!("{}", entry.path().display())));
         }
-        let pods = format!("{}/pods/", cgroup::parent());
-        let cgroups = cgroup::folders().into_iter().filter(|f| f.to_string_lossy().contains(&pods));
+        let pods = format!("{}/", group::folder_of("pods"));
+        let cgroups = group::folders().into_iter().filter(|f| f.to_string_lossy().contains(&pods));
         found.extend(cgroups.map(|folder| format!("cgroup {}", folder.display())));
         found
     }
@@ -173,8 +173,10 @@ pod_annotations = [{annotations}]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
 BinaryName = "{}"
 Root = "{dir}/runtime"
+SystemdCgroup = {}
 "#,
-            binary.display()
+            binary.display(),
+            group::systemd_has_them(),
         ));
     };
     const OURS: &str = "\"runc-strict/*\"";

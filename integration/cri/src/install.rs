@@ -18,7 +18,7 @@ use runc_strict_integration::room::give_back_dev_null;
 use crate::bench::{Bench, find, output};
 use crate::cri::Cri;
 use crate::image;
-use crate::pod::{Pod, Wish};
+use crate::pod::{Place, Pod, Wish};
 use crate::watch::await_text;
 
 pub(crate) const SUITE: Suite<Bench> = Suite {
@@ -158,7 +158,7 @@ impl<'h, 'b> Engine<'h, 'b> {
     pub(crate) fn groups(&self, handler: &str) -> Result<Vec<u32>> {
         let bench = self.host.bench;
         let wish = Wish { group: Some(1000), ..Wish::alice(&[5000]) };
-        let pod = Pod::run_numbered(self.cri.clone(), &bench.room, bench.next(), handler, &[], &wish)?;
+        let pod = Pod::run_at(self.cri.clone(), &bench.room, Place::of(bench.next()), handler, &[], &wish)?;
         let who = pod.container("main", &wish)?.who()?;
         pod.remove()?;
         Ok(who.groups)
@@ -231,7 +231,9 @@ state = "{dir}/installed-state"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         Root = "{dir}/runtime"
+        SystemdCgroup = {}
 "#,
-        image::PAUSE
+        image::PAUSE,
+        crate::group::systemd_has_them(),
     )
 }

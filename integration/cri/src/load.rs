@@ -13,7 +13,7 @@ use runc_strict_integration::runtime::Kind;
 use crate::bench::Bench;
 use crate::containerd::DIRECT;
 use crate::cri::Cri;
-use crate::pod::{Pod, Wish};
+use crate::pod::{Place, Pod, Wish};
 
 pub(crate) const SUITE: Suite<Bench> = Suite {
     name: "load",
@@ -91,7 +91,7 @@ fn round(bench: &Bench, handler: &str, expected: &[u32]) -> Result<Vec<Duration>
 fn one(cri: Cri, room: &Room, number: u32, handler: &str, expected: &[u32]) -> Result<Duration> {
     let wish = Wish { group: Some(1000), ..Wish::alice(&[60000]) };
     let since = Instant::now();
-    let pod = Pod::run_numbered(cri, room, number, handler, &[], &wish)?;
+    let pod = Pod::run_at(cri, room, Place::of(number), handler, &[], &wish)?;
     let container = pod.container("main", &wish)?;
     let took = since.elapsed();
     let who = container.by_log()?;

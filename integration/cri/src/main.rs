@@ -11,10 +11,13 @@ mod containerd;
 mod cri;
 mod docker;
 mod faults;
+mod group;
 mod groups;
 mod image;
 mod install;
+mod kubelet;
 mod load;
+mod node;
 mod parity;
 mod pod;
 mod podman;
@@ -31,6 +34,10 @@ use runc_strict_integration::{doors, levels, program};
 use crate::bench::Bench;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("kubelet", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return kubelet::by_hand(rest);
+    }
     let suites = [
         doors::suite(),
         levels::suite(),
@@ -43,6 +50,8 @@ fn main() -> ExitCode {
         podman::SUITE,
         docker::SUITE,
         install::SUITE,
+        kubelet::SUITE,
+        node::SUITE,
         cluster::SUITE,
     ];
     program::main(&suites, Bench::open)

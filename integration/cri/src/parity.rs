@@ -4,16 +4,16 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use k8s_cri::v1::LinuxContainerResources;
 use runc_strict_integration::case::{Case, Outcome, Suite};
-use runc_strict_integration::cgroup;
 use runc_strict_integration::runtime::Kind;
 
 use crate::bench::{Bench, output};
+use crate::group;
 use crate::pod::{Container, Pod, Wish};
 use crate::stream::Stream;
 
@@ -85,8 +85,17 @@ fn update(bench: &Bench, _: &Pod, container: &Container<'_>) -> Result<String> {
         ..Default::default()
     };
     bench.containerd()?.cri.update(&container.id, wish)?;
+    // with systemd, crun puts the processes and the limits one level deeper
+    let innermost = |folder: PathBuf| {
+        let inner = folder.join("container");
+        if inner.is_dir() { inner } else { folder }
+    };
     let file = |name: &str| {
-        let folders = cgroup::folders().into_iter().filter(|folder| folder.ends_with(&container.id));
+        // the id itself, or systemd's cri-containerd-ID.scope
+        let named = |folder: &PathBuf| {
+            folder.file_name().is_some_and(|name| name.to_string_lossy().contains(&container.id))
+        };
+        let folders = group::folders().into_iter().filter(named).map(innermost);
         let mut texts = folders.filter_map(|folder| fs::read_to_string(folder.join(name)).ok());
         texts.next().map(|text| format!("{name} {}", text.trim()))
     };

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use k8s_cri::v1::{self as api, Int64Value, NamespaceMode, NamespaceOption};
-use runc_strict_integration::cgroup;
 use runc_strict_integration::report::complain;
 use runc_strict_integration::room::{Room, uid_prefix};
 
 use crate::bench::Bench;
 use crate::cri::Cri;
+use crate::group;
 use crate::image;
 use crate::stream;
 use crate::watch::await_text;
@@ -85,6 +85,23 @@ impl Wish {
     }
 }
 
+/// Which pod it is, and where its cgroups are.
+pub(crate) struct Place {
+    /// Its logs and its name have this number.
+    pub(crate) number: u32,
+    pub(crate) uid: String,
+    /// A slice where systemd has the cgroups, else a path.
+    pub(crate) cgroup_parent: String,
+}
+
+impl Place {
+    /// A pod of the run's own, beside the others.
+    pub(crate) fn of(number: u32) -> Place {
+        let uid = format!("{}{number:012}", uid_prefix());
+        Place { number, uid, cgroup_parent: group::parent("pods") }
+    }
+}
+
 /// A pod.
 pub(crate) struct Pod {
     cri: Cri,
@@ -104,26 +121,20 @@ impl Pod {
         annotations: &[(&str, &str)],
         wish: &Wish,
     ) -> Result<Pod> {
-        Pod::run_numbered(
-            bench.containerd()?.cri.clone(),
-            &bench.room,
-            bench.next(),
-            handler,
-            annotations,
-            wish,
-        )
+        let cri = bench.containerd()?.cri.clone();
+        Pod::run_at(cri, &bench.room, Place::of(bench.next()), handler, annotations, wish)
     }
 
-    /// As [`Pod::run`], from any thread.
-    pub(crate) fn run_numbered(
+    /// As [`Pod::run`], from any thread, on any engine, at any place.
+    pub(crate) fn run_at(
         cri: Cri,
         room: &Room,
-        number: u32,
+        place: Place,
         handler: &str,
         annotations: &[(&str, &str)],
         wish: &Wish,
     ) -> Result<Pod> {
-        let logs = room.dir.join(format!("logs-{number}"));
+        let logs = room.dir.join(format!("logs-{}", place.number));
         std::fs::create_dir_all(&logs).context("make the pod's log folder")?;
         let security = api::LinuxSandboxSecurityContext {
             namespace_options: Some(namespaces()),
@@ -136,15 +147,15 @@ impl Pod {
         };
         let config = api::PodSandboxConfig {
             metadata: Some(api::PodSandboxMetadata {
-                name: format!("pod-{number}"),
-                uid: format!("{}{number:012}", uid_prefix()),
+                name: format!("pod-{}", place.number),
+                uid: place.uid,
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
             log_directory: logs.display().to_string(),
             annotations: owned(annotations),
             linux: Some(api::LinuxPodSandboxConfig {
-                cgroup_parent: format!("{}/pods", cgroup::parent()),
+                cgroup_parent: place.cgroup_parent,
                 security_context: Some(security),
                 ..Default::default()
             }),

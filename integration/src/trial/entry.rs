@@ -78,6 +78,28 @@ impl Entry {
     }
 }
 
+/// By which of an attack's own commands it is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entries {
+    /// By each.
+    All,
+    /// As containerd's shim calls a runtime, create and exec --process --detach, where the attack has these; else by
+    /// each. What the others differ in is decided before a runtime is called, so one machine that tries them all is
+    /// enough.
+    Shim,
+}
+
+impl Entries {
+    /// Of an attack's commands those that are tried.
+    pub(crate) fn of(self, entries: &[Entry]) -> Vec<Entry> {
+        let shim = |entry: &Entry| matches!(entry, Entry::Create | Entry::ExecDetached);
+        match self {
+            Entries::Shim if entries.iter().any(shim) => entries.iter().copied().filter(shim).collect(),
+            _ => entries.to_vec(),
+        }
+    }
+}
+
 /// What came out of an attempt.
 pub(crate) enum Seen {
     /// The probe ran inside and reported.
@@ -183,7 +205,7 @@ impl<'a> Trial<'a> {
         Ok(None)
     }
 
-    fn start(&self) -> Result<()> {
+    pub(crate) fn start(&self) -> Result<()> {
         self.call().arguments(["start", &self.id]).run(b"")?.require_success().map(drop)
     }
 

@@ -19,6 +19,7 @@ use crate::report::complain;
 use crate::room::{give_back_dev_null, records, unmount_below};
 use crate::runtime::{Kind, Runtime};
 
+pub use entry::Entries;
 pub(crate) use entry::{Entry, Seen};
 
 /// What is called as the runtime.

@@ -9,11 +9,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use runc_strict_integration::case::{Case, Outcome, Suite};
-use runc_strict_integration::cgroup;
 use runc_strict_integration::room::give_back_dev_null;
 use runc_strict_integration::runtime::Kind;
 
 use crate::bench::{Bench, find, output, version};
+use crate::group;
 use crate::image;
 use crate::pod::{WHO, Who};
 
@@ -42,9 +42,10 @@ fn cases(bench: &Bench) -> Vec<Case<Bench>> {
     const EXEC: &[u32] = &[3000, 50000, 60000];
     const ADDED: &[u32] = &[1000, 3000, 50000, 60000, 60001];
     const NARROW: &str = "--annotation=runc-strict/supplemental-groups=60001";
+    const USERNS: &[&str] = &["--uidmap=0:100000:65536", "--gidmap=0:100000:65536"];
     const WIDEN: &str = "--annotation=runc-strict/supplemental-groups=50000";
     let of = |kind: Kind| {
-        let runs: [(&'static str, &'static [&'static str], &'static [u32], Expected); 6] = [
+        let runs: [(&'static str, &'static [&'static str], &'static [u32], Expected); 7] = [
             ("run", &[], MERGED, Groups(&[1000])),
             ("run --group-add 60001", &["--group-add=60001"], ADDED, Groups(&[1000, 60001])),
             ("run --group-add 60000, which the image names", &["--group-add=60000"], MERGED, Groups(&[1000])),
@@ -56,6 +57,7 @@ fn cases(bench: &Bench) -> Vec<Case<Bench>> {
             ),
             ("run, annotation widens", &[WIDEN], MERGED, Refused("gid 50000")),
             ("run --privileged", &["--privileged"], MERGED, Groups(&[1000])),
+            ("run in a user namespace", USERNS, MERGED, Groups(&[1000])),
         ];
         let runs = runs.map(|(name, flags, bare, expected)| {
             Case::new([name, kind.name()], move |bench| {
@@ -140,15 +142,22 @@ impl Podman {
         fs::write(
             &conf,
             format!(
-                "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[engine]\nruntime = \"{road}\"\nruntime_supports_json = [\"bare\", \"strict\"]\ncgroup_manager = \"cgroupfs\"\n\
+                "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[engine]\nruntime = \"{road}\"\nruntime_supports_json = [\"bare\", \"strict\"]\ncgroup_manager = \"{}\"\n\
                  infra_image = \"{}\"\nevents_logger = \"file\"\n[engine.runtimes]\n{road} = [\"{}\"]\n",
+                if group::systemd_has_them() { "systemd" } else { "cgroupfs" },
                 image::PAUSE,
                 runtime.display()
             ),
         )?;
         let podman = Podman { dir, conf };
+        // The storage is one for all cases, so each image is loaded once.
         for archive in ["groups.tar", "pause.tar"] {
-            output(podman.command().args(["load", "--quiet", "--input"]).arg(bench.room.dir.join(archive)))?;
+            let loaded = podman.dir.join(format!("{archive}.loaded"));
+            if !loaded.exists() {
+                let archive = bench.room.dir.join(archive);
+                output(podman.command().args(["load", "--quiet", "--input"]).arg(archive))?;
+                fs::write(&loaded, "").context("remember the image")?;
+            }
         }
         Ok(podman)
     }
@@ -166,7 +175,7 @@ impl Podman {
     fn run(&self) -> Command {
         let mut command = self.command();
         command.args(["run", "--network=host", "--user=alice", "--pull=never"]);
-        command.arg(format!("--cgroup-parent={}/podman", cgroup::parent()));
+        command.arg(format!("--cgroup-parent={}", group::parent("podman")));
         command
     }
 }
