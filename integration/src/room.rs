@@ -239,7 +239,7 @@ fn mounts_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Unmounts everything below a folder, the latest first.
-pub(crate) fn unmount_below(dir: &Path) {
+pub fn unmount_below(dir: &Path) {
     for target in mounts_below(dir) {
         if let Err(errno) = umount2(&target, MntFlags::MNT_DETACH) {
             complain(&format!("{} could not be unmounted: {errno}", target.display()));

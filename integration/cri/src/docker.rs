@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use runc_strict_integration::case::{Case, Outcome, Suite};
 use runc_strict_integration::cgroup;
 use runc_strict_integration::report::say;
-use runc_strict_integration::room::{Room, give_back_dev_null};
+use runc_strict_integration::room::{Room, give_back_dev_null, unmount_below};
 use runc_strict_integration::runtime::Kind;
 
 use crate::bench::{Bench, find, output, version};
@@ -224,6 +224,8 @@ impl Docker {
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).context("end dockerd")?;
         child.wait().context("wait for dockerd")?;
         self.room.child_ended(pid);
+        // The host's network namespace stays mounted when dockerd ends.
+        unmount_below(&self.dir().join("exec/netns"));
         give_back_dev_null();
         let mut left: Vec<String> = left.split_whitespace().map(|id| format!("container {id}")).collect();
         let dir = self.dir().display().to_string();
