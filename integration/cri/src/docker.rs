@@ -12,12 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runc_strict_integration::case::{Case, Outcome, Suite};
-use runc_strict_integration::cgroup;
 use runc_strict_integration::report::say;
 use runc_strict_integration::room::{Room, give_back_dev_null, unmount_below};
 use runc_strict_integration::runtime::Kind;
 
 use crate::bench::{Bench, find, output, version};
+use crate::group;
 use crate::image;
 use crate::pod::{WHO, Who};
 use crate::watch::await_text;
@@ -152,7 +152,9 @@ impl Docker {
             command.arg(format!("--{flag}={}", dir.join(name).display()));
         }
         command.arg(format!("--host=unix://{}", docker.socket().display()));
-        command.arg(format!("--cgroup-parent={}/docker", cgroup::parent()));
+        command.arg(format!("--cgroup-parent={}", group::parent("docker")));
+        let driver = if group::systemd_has_them() { "systemd" } else { "cgroupfs" };
+        command.arg(format!("--exec-opt=native.cgroupdriver={driver}"));
         // Nothing of the machine's network changes: the containers are on the host's.
         command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
         for kind in &bench.kinds {
