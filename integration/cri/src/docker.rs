@@ -140,7 +140,8 @@ impl Docker {
     /// # Errors
     /// When it isn't there, or doesn't come up; its own log is then told.
     pub(crate) fn start(bench: &Bench) -> Result<Self> {
-        let program = find("dockerd").context("install the package docker.io")?;
+        let program =
+            find("dockerd").context("install Debian's package of docker: integration/need dockerd=docker")?;
         say(&format!("note: dockerd is {}, {}", program.display(), version(&program)));
         let docker = Self { room: Arc::clone(&bench.room), child: RefCell::new(None) };
         let dir = docker.dir();
