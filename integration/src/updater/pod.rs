@@ -162,6 +162,8 @@ impl<'a> Pod<'a> {
     /// Takes it away again.
     pub(super) fn remove_inner(&self, at: usize) -> Result<()> {
         let inner = format!("{}/inner", self.cgroup(at));
+        // The kernel counts a removed cgroup's bandwidth against its parent's until some time after rmdir(2).
+        write(&inner, "cpu.cfs_quota_us", "-1")?;
         Ok(fs::remove_dir(place(&inner, "cpu.").with_file_name(""))?)
     }
 
