@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use runc_strict::node::config::Config;
+use runc_strict::policy::Reason;
 use runc_strict::policy::annotation::{GROUPS_KEY, LEVEL_KEY};
 use runc_strict::policy::gid::{Gid, NGROUPS_MAX};
 
@@ -49,13 +50,6 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
         }
     }
     found.sort();
-    found
-}
-
-/// README.md and docs/*.md.
-fn documents() -> Vec<PathBuf> {
-    let mut found = files(&here().join("docs"), ".md");
-    found.push(here().join("README.md"));
     found
 }
 
@@ -125,18 +119,18 @@ fn shell(room: &Path, flags: &str, script: &str) -> (bool, String) {
 }
 
 #[test]
-fn every_shell_block_runs_or_says_what_it_lacks_and_prints_what_is_shown() {
+fn every_shell_block_runs_or_says_what_it_lacks_and_every_configuration_is_one() {
     let mut ran = 0;
-    for path in documents() {
+    let readme = here().join("README.md");
+    for path in files(&here().join("docs"), ".md").into_iter().chain([readme]) {
         let room = room();
         let mut said = None;
         for block in blocks(&path) {
             let place = format!("{}:{}", path.display(), block.line);
             match (block.language.as_str(), &block.needs) {
                 ("sh", Some(needs)) => {
-                    assert!(!needs.is_empty(), "{place}: it doesn't say what it needs");
-                    let unknown = needs.iter().find(|word| !NEEDS.contains(&word.as_str()));
-                    assert_eq!(unknown, None, "{place}: known are {NEEDS:?}");
+                    let known = needs.iter().all(|word| NEEDS.contains(&word.as_str()));
+                    assert!(known && !needs.is_empty(), "{place}: a mark has some of {NEEDS:?}");
                     let (well, why) = shell(room.path(), "-n", &block.body);
                     assert!(well, "{place}: {why}");
                     said = None;
@@ -152,6 +146,10 @@ fn every_shell_block_runs_or_says_what_it_lacks_and_prints_what_is_shown() {
                     let missing = block.body.lines().find(|line| !text.contains(line.trim()));
                     assert_eq!(missing, None, "{place}: what was printed is\n{text}");
                 }
+                ("toml", None) => {
+                    let parsed = Config::parse(&block.body);
+                    assert!(parsed.is_ok(), "{place}: {:?}", parsed.err());
+                }
                 (_, None) => {}
                 (language, Some(_)) => panic!("{place}: a mark on a block of {language:?}"),
             }
@@ -160,57 +158,35 @@ fn every_shell_block_runs_or_says_what_it_lacks_and_prints_what_is_shown() {
     assert!(ran >= 5, "only {ran} blocks were run");
 }
 
-#[test]
-fn every_configuration_that_is_shown_is_one() {
-    let shown = blocks(&here().join("docs/configuration.md"));
-    let shown: Vec<_> = shown.iter().filter(|block| block.language == "toml").collect();
-    assert!(!shown.is_empty());
-    for block in shown {
-        let parsed = Config::parse(&block.body);
-        assert!(parsed.is_ok(), "docs/configuration.md:{}: {:?}", block.line, parsed.err());
-    }
-}
-
 /// Rust source as its messages read: without comments, escapes and line ends in strings, `{name}` as `…`.
 fn messages(source: &str) -> String {
-    let code: String = source
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| match line.strip_suffix('\\') {
-            Some(begun) => format!("{begun}\u{0}"),
-            None => format!("{line}\n"),
-        })
-        .collect();
-    let mut joined = String::new();
-    for (n, part) in code.split('\u{0}').enumerate() {
-        joined.push_str(if n == 0 { part } else { part.trim_start() });
-    }
-    let mut out = String::new();
-    let mut rest = joined.as_str();
-    while let Some((head, tail)) = rest.split_once('{') {
-        out.push_str(head);
-        match tail.split_once('}') {
-            Some((name, after)) if name.chars().all(|c| c.is_ascii_alphanumeric() || "_:.".contains(c)) => {
-                out.push('…');
-                rest = after;
-            }
-            _ => {
-                out.push('{');
-                rest = tail;
-            }
+    let mut code = String::new();
+    for line in source.lines().map(str::trim_start).filter(|line| !line.starts_with("//")) {
+        match line.strip_suffix('\\') {
+            Some(begun) => code.push_str(begun),
+            None => code.extend([line, "\n"]),
         }
     }
-    (out + rest).replace("\\\"", "\"").replace("\"…\"", "…")
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_:.".contains(c));
+    let mut parts = code.split('{');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('}').filter(|(name, _)| plain(name)) {
+            Some((_, after)) => out.extend(["…", after]),
+            None => out.extend(["{", part]),
+        }
+    }
+    out.replace("\\\"", "\"").replace("\"…\"", "…")
 }
 
-/// The beginning of what isn't in `source`: a message may be put together from several strings, of six characters at
-/// least.
+/// The beginning of what isn't in `source`: a message may be put together from several strings, of nine characters
+/// at least.
 fn not_in<'m>(mut message: &'m str, source: &str) -> Option<&'m str> {
     while !message.is_empty() {
         let ends: Vec<usize> = message.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
         let known = ends.partition_point(|end| source.contains(&message[..*end]));
         let end = known.checked_sub(1).map_or(0, |last| ends[last]);
-        if known < 6 && end < message.len() {
+        if known < 9 && end < message.len() {
             return Some(message);
         }
         message = &message[end..];
@@ -221,14 +197,20 @@ fn not_in<'m>(mut message: &'m str, source: &str) -> Option<&'m str> {
 #[test]
 fn every_message_that_is_quoted_is_the_program_s_own() {
     let path = here().join("docs/troubleshooting.md");
-    let mut source: String =
+    let source: String =
         files(&here().join("src"), ".rs").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-    source = messages(&source) + &Config::parse("unheard-of = 1").unwrap_err();
+    // Put together from short pieces, or not by us alone.
+    let (namespace, config) = (Some("user-1".to_owned()), "config.toml".to_owned());
+    let made = Reason::Unauthorised { gid: 7, namespace, config }.to_string();
+    let source = messages(&source) + &made + &Config::parse("unheard-of = 1").unwrap_err();
     let values = [GROUPS_KEY.to_owned(), LEVEL_KEY.to_owned(), Gid::MAX.to_string(), NGROUPS_MAX.to_string()];
+    let open = |text: &str| {
+        values.iter().fold(text.to_owned(), |text, value| text.replace(value, "…")).replace("\"…\"", "…")
+    };
+    let source = open(&source);
     let mut count = 0;
     for block in blocks(&path).iter().filter(|block| block.language == "text") {
-        let message = values.iter().fold(block.body.clone(), |text, value| text.replace(value, "…"));
-        let message = message.replace("\"…\"", "…");
+        let message = open(&block.body);
         for part in message.trim_end().split('…').map(|part| part.trim_matches([' ', ':'])) {
             let missing = not_in(part, &source);
             assert_eq!(missing, None, "{}:{}: {}", path.display(), block.line, block.body);
@@ -241,7 +223,8 @@ fn every_message_that_is_quoted_is_the_program_s_own() {
 
 /// The anchors of a document's headings.
 fn anchors(text: &str) -> Vec<String> {
-    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let headings =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     headings.map(|h| h.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }
@@ -258,7 +241,8 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: {link}", path.display());
-            let known = anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).contains(&anchor.to_owned());
+            let known = anchor.is_empty()
+                || anchors(&fs::read_to_string(&target).unwrap()).contains(&anchor.to_owned());
             assert!(known, "{}: {link}: there is no such heading", path.display());
             count += 1;
         }
