@@ -231,6 +231,10 @@ mod x86_64 {
         let file = file as usize;
         *opened = Some(file);
         let found = stat(libc::SYS_fstat, [file, 0, 0, 0], 1)?;
+        // Reading would take from a FIFO what is somebody else's.
+        if found.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return None;
+        }
         // SAFETY: the space is ours, and one byte less than it is read.
         let length =
             unsafe { system_call(libc::SYS_read, [file, space.as_mut_ptr().addr(), CONFIGURATION - 1, 0]) };
@@ -238,7 +242,7 @@ mod x86_64 {
             return None;
         }
         let length = length as usize;
-        if found.st_mode & libc::S_IFMT != libc::S_IFREG || found.st_size != length as i64 {
+        if found.st_size != length as i64 {
             return None;
         }
         let text = Text(space.as_ptr().cast());
