@@ -105,7 +105,6 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
         Verdict::Keep(identity) => (identity, None),
         Verdict::Change(change) => (change.identity, Some(change.edits)),
     };
-    record::sweep(&key.root);
     let record = Record {
         format: Record::FORMAT,
         id: key.id.clone(),
@@ -154,12 +153,18 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
 fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
     // With a record nothing but the runtime is taken from the configuration: a slip in it stops no probe.
     let loaded = Config::load();
-    let word = match &loaded {
-        Ok(config) => runtime::locate(&config.runtime),
-        Err(_) => runtime::for_pass_through(),
+    let (runtime, version) = match &loaded {
+        Ok(config) => {
+            let (runtime, found) = runtime::look_up(&config.runtime)?;
+            let version = version::of_found(&runtime, &found);
+            (runtime, version)
+        }
+        Err(_) => {
+            let runtime = runtime::for_pass_through()?;
+            let version = version::of(&runtime);
+            (runtime, version)
+        }
     };
-    let runtime = word?;
-    let version = version::of(&runtime);
     let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &exec.id)?;
     account.root = key.root.display().to_string();
@@ -255,8 +260,8 @@ fn setting(account: &mut Account) -> Result<(Config, PathBuf, Version)> {
     let config = Config::load()?;
     account.engine = config.engine.name().to_owned();
     account.config = Some(config.clone());
-    let runtime = runtime::locate(&config.runtime)?;
-    let version = version::of(&runtime);
+    let (runtime, found) = runtime::look_up(&config.runtime)?;
+    let version = version::of_found(&runtime, &found);
     account.runtime = version.name();
     Ok((config, runtime, version))
 }

@@ -76,7 +76,7 @@ fn hand_on(
             let read = std::io::stdin().lock().read_to_end(&mut bytes);
             read.map(|_| bytes).map_err(Error::io("read", Path::new("stdin")))?
         }
-        Source::File(path) => file::read_whole(&file::open_regular(path)?, path, bundle::LIMIT)?,
+        Source::File(path) => file::open_regular(path)?.read(bundle::LIMIT)?,
         Source::Flags(document) => document.to_string().into_bytes(),
         Source::Unknown(why) => return Err(Error::Other(why.clone())),
     };

@@ -37,11 +37,13 @@ impl ConfigFile {
     /// # Errors
     /// That the bundle or the file can't be read, or that it is no regular file, too large or not UTF-8.
     pub fn of_bundle(folder: &Path) -> Result<ConfigFile> {
-        if !folder.is_dir() {
-            let why = "is no bundle: there is no such folder".to_owned();
-            return Err(Error::Content { path: folder.to_path_buf(), why });
-        }
-        ConfigFile::read(&folder.join("config.json"))
+        ConfigFile::read(&folder.join("config.json")).map_err(|why| match folder.is_dir() {
+            true => why,
+            false => {
+                let why = "is no bundle: there is no such folder".to_owned();
+                Error::Content { path: folder.to_path_buf(), why }
+            }
+        })
     }
 
     /// Reads the file at `path`.
@@ -50,11 +52,10 @@ impl ConfigFile {
     /// As [`ConfigFile::of_bundle`].
     pub fn read(path: &Path) -> Result<ConfigFile> {
         let file = file::open_regular(path)?;
-        let found = file.metadata().map_err(Error::io("stat", path))?;
-        let bytes = file::read_whole(&file, path, LIMIT)?;
+        let bytes = file.read(LIMIT)?;
         let not_utf8 = |_| Error::Content { path: path.to_path_buf(), why: "is not UTF-8".to_owned() };
         let text = String::from_utf8(bytes).map_err(not_utf8)?;
-        Ok(ConfigFile { path: path.to_path_buf(), text, found })
+        Ok(ConfigFile { path: path.to_path_buf(), text, found: file.found })
     }
 
     /// The document in it.

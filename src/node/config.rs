@@ -136,9 +136,8 @@ impl Config {
             Err(why) if why.is_not_found() && env::var_os(VARIABLE).is_none() => return Ok(Config::default()),
             other => other?,
         };
-        let found = file.metadata().map_err(Error::io("stat", &path))?;
-        check_owner(&path, &found)?;
-        let bytes = file::read_whole(&file, &path, LIMIT)?;
+        check_owner(&path, &file.found)?;
+        let bytes = file.read(LIMIT)?;
         let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned());
         let config = text.and_then(|text| Config::parse(&text)).map_err(Error::content(&path))?;
         Ok(Config { path, ..config })

@@ -7,43 +7,75 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// A regular file that is open for reading, and what was found on it then.
+#[derive(Debug)]
+pub struct Regular {
+    /// The file.
+    pub file: File,
+    /// Its size, mode and owner.
+    pub found: fs::Metadata,
+    path: PathBuf,
+}
+
 /// Opens a regular file for reading. A FIFO or a device is never waited for, nor touched.
 ///
 /// # Errors
 /// That it can't be opened, or is no regular file.
-pub fn open_regular(path: &Path) -> Result<File> {
+pub fn open_regular(path: &Path) -> Result<Regular> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(Error::io("open", path))?;
-    let kind = file.metadata().map_err(Error::io("stat", path))?;
-    if !kind.is_file() {
-        return Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() });
-    }
-    Ok(file)
+    Regular::of(file, path)
 }
 
-/// Reads an open file whole, up to `limit` bytes.
-///
-/// # Errors
-/// That it can't be read, or holds more.
-pub fn read_whole(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let size = file.metadata().map_err(Error::io("stat", path))?.size();
-    let too_large = || Error::Content {
-        path: path.to_path_buf(),
-        why: format!("is larger than {limit} bytes, the most that is read"),
+impl Regular {
+    /// The same of an open file, whose name is for messages.
+    ///
+    /// # Errors
+    /// That it is no regular file.
+    pub fn of(file: File, path: &Path) -> Result<Regular> {
+        let found = file.metadata().map_err(Error::io("stat", path))?;
+        match found.is_file() {
+            true => Ok(Regular { file, found, path: path.to_path_buf() }),
+            false => Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() }),
+        }
+    }
+
+    /// Reads it whole, up to `limit` bytes.
+    ///
+    /// # Errors
+    /// That it can't be read, or holds more.
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
+        let too_large = || Error::Content {
+            path: self.path.clone(),
+            why: format!("is larger than {limit} bytes, the most that is read"),
+        };
+        if self.found.size() > limit {
+            return Err(too_large());
+        }
+        let size = usize::try_from(self.found.size()).map_err(|_| too_large())?;
+        // One byte more than the size: a file that ends where it said is read at once.
+        let mut bytes = Vec::with_capacity(size + 1);
+        while read_some(&self.file, &mut bytes).map_err(Error::io("read", &self.path))? && bytes.len() != size
+        {
+            bytes.reserve(1);
+            if bytes.len() as u64 > limit {
+                return Err(too_large());
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// One read(2) into the room that `bytes` has; false at the end.
+fn read_some(file: &File, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    use rustix::{
+        buffer::spare_capacity,
+        io::{read, retry_on_intr},
     };
-    if size > limit {
-        return Err(too_large());
-    }
-    // One byte more than the size, so that the end is seen without growing the buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large());
-    }
-    Ok(bytes)
+    Ok(retry_on_intr(|| read(file, spare_capacity(bytes)))? > 0)
 }
 
 /// Reads one of the kernel's own files, such as those of /proc, which tell no size: with room for a page.
@@ -56,15 +88,25 @@ pub fn read_kernel(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The same of a file whose text is one record and shorter than a page: the kernel gives a record at once (fs/seq_file.c).
+///
+/// # Errors
+/// That it can't be read.
+pub fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    read_some(&File::open(path)?, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// The most that is read of a file of the kernel's.
 const KERNEL: u64 = 64 * 1024 * 1024;
 
 /// Reads a regular file whole as UTF-8, up to `limit` bytes.
 ///
 /// # Errors
-/// As [`open_regular`] and [`read_whole`], or that it isn't UTF-8.
+/// As [`open_regular`] and [`Regular::read`], or that it isn't UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let bytes = read_whole(&open_regular(path)?, path, limit)?;
+    let bytes = open_regular(path)?.read(limit)?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Content { path: path.to_path_buf(), why: "is not UTF-8".to_owned() })
 }
@@ -170,7 +212,12 @@ pub fn sweep_temporary(folder: &Path) {
 /// Takes the standard descriptors that the caller left closed, until execve(2): no file of ours may become stdout
 /// or stderr, where a message would be written into it.
 pub fn reserve_standard_descriptors() {
+    use rustix::{io::fcntl_getfd, stdio};
     use std::os::fd::{AsRawFd, IntoRawFd};
+    if [stdio::stdin(), stdio::stdout(), stdio::stderr()].iter().all(|standard| fcntl_getfd(standard).is_ok())
+    {
+        return;
+    }
     // open(2) gives the lowest free number.
     while let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         if null.as_raw_fd() > 2 {

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
-use super::file;
+use super::file::Regular;
 
 /// The largest etc/group that is read.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -73,7 +73,7 @@ impl Root {
     }
 
     /// Opens `path` without touching what it is.
-    fn resolve(&self, path: &str) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, path: &str) -> Result<File, Errno> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
@@ -83,18 +83,19 @@ impl Root {
             .map(|_| attempt())
             .find(|r| !matches!(r, Err(Errno::EAGAIN | Errno::EINTR)))
             .unwrap_or(Err(Errno::EAGAIN))
+            .map(File::from)
     }
 }
 
 /// Reads a file that was opened with O_PATH.
-fn read(found: &OwnedFd, name: &str) -> Result<Vec<u8>, String> {
+fn read(found: &File, name: &str) -> Result<Vec<u8>, String> {
     let why = |e: io::Error| format!("{name} can't be read: {e}");
-    let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
-    let kind = File::from(found.try_clone().map_err(why)?).metadata().map_err(why)?;
-    if !kind.is_file() {
+    if !found.metadata().map_err(why)?.is_file() {
         return Err(format!("{name} is no regular file"));
     }
+    let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
     let file = File::open(&place).map_err(why)?;
-    file::read_whole(&file, &place, LIMIT)
+    Regular::of(file, &place)
+        .and_then(|file| file.read(LIMIT))
         .map_err(|_| format!("{name} is larger than {LIMIT} bytes or unreadable"))
 }

@@ -33,9 +33,9 @@ impl LogFile {
     /// That it can't be opened, or is no regular file.
     pub fn open(path: &Path) -> Result<LogFile> {
         let file = file::open_regular(path)?;
-        let found = file.metadata().map_err(Error::io("stat", path))?;
         let compressed = path.extension().is_some_and(|e| e == "gz");
-        Ok(LogFile { path: path.to_path_buf(), key: (found.dev(), found.ino()), compressed, file })
+        let key = (file.found.dev(), file.found.ino());
+        Ok(LogFile { path: path.to_path_buf(), key, compressed, file: file.file })
     }
 
     /// Whether it was written last before `seconds` since 1970: nothing in it is younger.

@@ -145,9 +145,8 @@ fn parts(path: &Path) -> Vec<PathBuf> {
 fn made_by_engine(source: &Path, id: &str) -> Option<Vec<u8>> {
     let named = source.components().any(|part| part.as_os_str() == id);
     let file = named.then(|| file::open_regular(source).ok()).flatten()?;
-    let found = file.metadata().ok()?;
-    let ours = found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    ours.then(|| file::read_whole(&file, source, super::image::LIMIT).ok()).flatten()
+    let ours = file.found.uid() == nix::unistd::geteuid().as_raw() && file.found.mode() & 0o022 == 0;
+    ours.then(|| file.read(super::image::LIMIT).ok()).flatten()
 }
 
 #[cfg(test)]

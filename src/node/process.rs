@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,8 @@ pub struct ProcessKey {
 impl ProcessKey {
     /// The calling process. It stays the same across execve(2).
     pub fn current() -> Option<ProcessKey> {
-        ProcessKey::of(std::process::id())
+        let start = field(&file::read_record(Path::new("/proc/self/stat")).ok()?, 22)?;
+        Some(ProcessKey { pid: std::process::id(), start })
     }
 
     /// The process that has this pid now.
@@ -30,7 +32,7 @@ impl ProcessKey {
 
     /// Whether it is there and not only waits for its parent to take note of its end, when it is in no cgroup any more.
     pub fn runs(self) -> bool {
-        let stat = file::read_kernel(format!("/proc/{}/stat", self.pid).as_ref()).unwrap_or_default();
+        let stat = file::read_record(format!("/proc/{}/stat", self.pid).as_ref()).unwrap_or_default();
         let behind = stat.iter().rposition(|b| *b == b')').unwrap_or_default();
         field(&stat, 22) == Some(self.start) && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
     }
@@ -43,7 +45,7 @@ impl ProcessKey {
 
 /// A number in /proc/PID/stat, counted as proc_pid_stat(5) does: 4 is the parent, 22 the time of the start.
 pub fn stat_field(pid: u32, number: usize) -> Option<u64> {
-    field(&file::read_kernel(format!("/proc/{pid}/stat").as_ref()).ok()?, number)
+    field(&file::read_record(format!("/proc/{pid}/stat").as_ref()).ok()?, number)
 }
 
 fn field(stat: &[u8], number: usize) -> Option<u64> {
@@ -79,13 +81,14 @@ pub fn allow_many_files() {
 
 /// Whether the calling process is root of the host: root, and in no user namespace but the first.
 pub fn is_host_root() -> bool {
-    nix::unistd::geteuid().is_root() && in_first_user_namespace()
+    /// A process that has begun in it stays in it, but by setns(2), which we never call.
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| nix::unistd::geteuid().is_root() && in_first_user_namespace())
 }
 
-/// The first user namespace maps all ids to themselves (user_namespaces(7)).
+/// The first user namespace has a number of its own (`USER_NS_INIT_INO` in include/uapi/linux/nsfs.h, since Linux 3.8).
 fn in_first_user_namespace() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() == "user:[4026531837]")
 }
 
 #[cfg(test)]

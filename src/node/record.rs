@@ -124,17 +124,20 @@ impl Record {
 }
 
 /// Writes the record of a container that is about to be created; false where one with that id lives, whose record is
-/// left alone.
+/// left alone. Before that, and at most once a minute, the records below the same root are collected whose container is
+/// gone.
 ///
 /// # Errors
 /// That it can't be written, or that the same container is being created right now.
 pub fn write(key: &Key, record: &Record) -> Result<bool> {
+    let [containers, root] = key.folders();
+    let folder = folder::make(&[&containers, &root])?;
+    sweep(&key.root, &folder);
     if key.state.symlink_metadata().is_ok() {
         // The runtime will refuse this create.
         return Ok(false);
     }
-    let [containers, root] = key.folders();
-    let path = folder::make(&[&containers, &root])?.join(encode(key.id.as_bytes()));
+    let path = folder.join(encode(key.id.as_bytes()));
     if let Ok(old) = load(&path)
         && old.creator != record.creator
         && old.creator.lives()
@@ -184,7 +187,7 @@ pub fn checked(key: &Key, mut record: Record) -> std::result::Result<Record, Str
     }
     let state = State::read(&key.root, OsStr::new(&key.id)).map_err(|why| why.to_string())?;
     // Runtimes go to the bundle and ask where they are: links in its name are gone in theirs.
-    let resolved = |bundle: &Path| fs::canonicalize(bundle).unwrap_or_else(|_| bundle.to_path_buf());
+    let resolved = |bundle: &Path| state::resolved(bundle).unwrap_or_else(|| bundle.to_path_buf());
     if resolved(&state.bundle) != resolved(&record.bundle) || state.init.start < record.creator.start {
         return Err(format!("{} is of another container", show(&path)));
     }
@@ -245,9 +248,8 @@ pub fn forget(key: &Key) {
     let _ = fs::remove_file(&path);
 }
 
-/// Collects, at most once a minute, the records below `root` whose container is gone.
-pub fn sweep(root: &Path) {
-    let Ok(records) = folder::make(&[CONTAINERS, &encode(root.as_os_str().as_bytes())]) else { return };
+/// Collects, at most once a minute, the records of `root` in the folder `records` whose container is gone.
+fn sweep(root: &Path, records: &Path) {
     let marker = records.join(SWEPT);
     let age =
         fs::metadata(&marker).and_then(|m| m.modified()).map(|t| match SystemTime::now().duration_since(t) {
@@ -257,7 +259,7 @@ pub fn sweep(root: &Path) {
     if age.is_ok_and(|age| age < SWEEP_EVERY) || file::replace(&marker, &[], Like::Mode(0o600)).is_err() {
         return;
     }
-    let Ok(entries) = fs::read_dir(&records) else { return };
+    let Ok(entries) = fs::read_dir(records) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(id) = decode(name.as_bytes()).filter(|_| !name.as_bytes().starts_with(b".")) else {
@@ -272,7 +274,7 @@ pub fn sweep(root: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
-    file::sweep_temporary(&records);
+    file::sweep_temporary(records);
 }
 
 fn load(path: &Path) -> Result<Record> {

@@ -33,6 +33,14 @@ const LINK: &str = "runtime";
 /// # Errors
 /// That there is none, or that it is ourselves.
 pub fn locate(word: &str) -> Result<PathBuf> {
+    look_up(word).map(|(path, _)| path)
+}
+
+/// As [`locate`], with what was found there.
+///
+/// # Errors
+/// As [`locate`].
+pub fn look_up(word: &str) -> Result<(PathBuf, Metadata)> {
     let ourselves = fs::metadata("/proc/self/exe").ok();
     let is_us = |found: &Metadata| {
         ourselves.as_ref().is_some_and(|us| (us.dev(), us.ino()) == (found.dev(), found.ino()))
@@ -51,7 +59,7 @@ pub fn locate(word: &str) -> Result<PathBuf> {
                 show(&super::config::path())
             )));
         }
-        return Ok(path);
+        return Ok((path, found));
     }
     if word.is_empty() || word.contains('/') {
         return Err(Error::Other(format!(
@@ -60,9 +68,12 @@ pub fn locate(word: &str) -> Result<PathBuf> {
             show(&super::config::path())
         )));
     }
-    let candidates = SEARCH.iter().map(|folder| Path::new(folder).join(word));
-    let usable = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| is_program(&found) && !is_us(&found));
-    candidates.into_iter().find(usable).ok_or_else(|| {
+    let usable = |folder: &&str| {
+        let path = Path::new(folder).join(word);
+        let found = fs::metadata(&path).ok().filter(|found| is_program(found) && !is_us(found))?;
+        Some((path, found))
+    };
+    SEARCH.iter().find_map(usable).ok_or_else(|| {
         Error::Other(format!(
             "there is no runtime called {} in {}; install it, or set runtime in {}",
             quoted(word.as_bytes()),
@@ -104,11 +115,11 @@ pub fn configured(settings: &super::config::PassThrough) -> Result<PathBuf> {
 /// Remembers where the runtime is, for a day on which the configuration can't be read. What fails is no reason
 /// to stop a container.
 pub fn remember(runtime: &Path) {
-    let Ok(folder) = folder::make(&[]) else { return };
-    let link = folder.join(LINK);
+    let Ok(link) = folder::path().map(|folder| folder.join(LINK)) else { return };
     if fs::read_link(&link).is_ok_and(|old| old == runtime) {
         return;
     }
+    let Ok(folder) = folder::make(&[]) else { return };
     let new = folder.join(format!("{LINK}.{}", std::process::id()));
     let _ = symlink(runtime, &new).and_then(|()| fs::rename(&new, &link));
     let _ = fs::remove_file(&new);

@@ -5,9 +5,10 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -52,7 +53,7 @@ fn normalise(path: &Path) -> Result<PathBuf> {
     let mut tail: Vec<&OsStr> = Vec::new();
     let mut head = absolute.as_path();
     loop {
-        if let Ok(mut real) = fs::canonicalize(head) {
+        if let Some(mut real) = resolved(head) {
             real.extend(tail.iter().rev());
             return Ok(lexical(&real));
         }
@@ -64,6 +65,12 @@ fn normalise(path: &Path) -> Result<PathBuf> {
             _ => return Ok(lexical(&absolute)),
         }
     }
+}
+
+/// The path of what is at `path`, by the kernel's word; none where there is nothing.
+pub fn resolved(path: &Path) -> Option<PathBuf> {
+    let found = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
+    fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()
 }
 
 /// `path` without `.` and `..`, by its letters alone.

@@ -3,7 +3,7 @@
 //! It is asked once by `--version`; the answer is kept beside the records for as long as the binary stays the
 //! same file.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -127,15 +127,23 @@ struct Cached {
     version: Version,
 }
 
-/// The file that keeps the answer.
-const CACHE: &str = "version.json";
+impl Binary {
+    /// The name of the file that keeps its answer: a node may have several runtimes.
+    fn cache(&self) -> String {
+        format!("version-{:x}-{:x}.json", self.dev, self.ino)
+    }
+}
 
 /// The longest answer that is read, in bytes.
 const ANSWER: u64 = 64 * 1024;
 
 /// The version of the runtime at `path`, asked anew only if the binary is another than last time.
 pub fn of(path: &Path) -> Version {
-    let Ok(found) = fs::metadata(path) else { return Version::parse("") };
+    fs::metadata(path).map_or_else(|_| Version::parse(""), |found| of_found(path, &found))
+}
+
+/// The same of a binary that was looked up already.
+pub fn of_found(path: &Path, found: &Metadata) -> Version {
     let binary = Binary {
         dev: found.dev(),
         ino: found.ino(),
@@ -143,7 +151,7 @@ pub fn of(path: &Path) -> Version {
         mtime: found.mtime(),
         mtime_nsec: found.mtime_nsec(),
     };
-    let cache = folder::make(&[]).map(|f| f.join(CACHE)).ok();
+    let cache = folder::make(&[]).map(|f| f.join(binary.cache())).ok();
     if let Some(cached) = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == binary) {
         return cached.version;
     }

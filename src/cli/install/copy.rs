@@ -37,7 +37,7 @@ pub(super) fn bring(host: &Host, folder: &Path, dry_run: bool) -> Result<PathBuf
     let path = folder.join(NAME);
     let real = host.real(&path);
     let us = Path::new("/proc/self/exe");
-    let ours = file::read_whole(&file::open_regular(us)?, us, LIMIT)?;
+    let ours = file::open_regular(us)?.read(LIMIT)?;
     let theirs = host.program_bytes(&path, LIMIT)?;
     if theirs.as_ref() == Some(&ours) {
         return Ok(path);

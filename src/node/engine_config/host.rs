@@ -176,7 +176,7 @@ impl Host {
             }
             Ok(_) => self.check_inside(&real)?,
         }
-        file::read_whole(&file::open_regular(&real)?, &real, limit).map(Some)
+        file::open_regular(&real)?.read(limit).map(Some)
     }
 
     /// Writes a program to the host's `path` in one step, for everybody to execute and for its owner to replace.
