@@ -31,6 +31,8 @@ test: test-units test-root ## run everything that can run here
 
 test-units: need-build ## the tests that need no root
 	cargo test --locked -p runc-strict
+	@$(STATIC) --release -p runc-strict
+	RUNC_STRICT_PROGRAM=$(CURDIR)/$(PROGRAM) cargo test --locked -p runc-strict --test blackbox
 
 test-root: need-build ## the suites that need root, real runtimes and engines
 	@integration/run $(TARGET)
@@ -39,6 +41,11 @@ package-test: need-build ## install, upgrade, remove and check the packages, and
 	@integration/packages/need
 	@$(STATIC) --release -p runc-strict
 	@integration/packages/run $(TARGET) $(PROGRAM)
+
+counts-accept: need-build ## accept the counts of instructions as they are now
+	@integration/need valgrind=valgrind
+	@$(STATIC) --release -p runc-strict
+	@integration/counts/run $(PROGRAM) --accept
 
 lint: need-build ## formatting, lints, documentation, licences
 	cargo fmt --all --check
@@ -86,4 +93,4 @@ vm-selftest: need-build ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench need-build image dist package-test
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench counts-accept need-build image dist package-test

@@ -1,9 +1,16 @@
-//! Makes the program begin in src/entry.rs, where there is code for the target's machine.
+//! Makes the program begin in src/entry, where there is code for the target's machine, and puts what a create and an exec
+//! run through side by side.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/entry/order.ld");
     let target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
-    if target("ARCH") == "x86_64" && target("OS") == "linux" {
-        println!("cargo:rustc-link-arg-bins=-Wl,--entry=runc_strict_entry");
+    if target("ARCH") != "x86_64" || target("OS") != "linux" {
+        return;
+    }
+    println!("cargo:rustc-link-arg-bins=-Wl,--entry=runc_strict_entry");
+    // The program that is installed; in a dynamic one for tests the order is nobody's business.
+    if target("FEATURE").split(',').any(|feature| feature == "crt-static") {
+        println!("cargo:rustc-link-arg-bins=-Wl,-T,{}/src/entry/order.ld", env!("CARGO_MANIFEST_DIR"));
     }
 }

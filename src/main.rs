@@ -8,8 +8,7 @@ mod entry;
 
 use std::ffi::OsString;
 
-/// The whole program, behind the C start-up.
-fn run() -> u8 {
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+/// The whole program, behind its start: `words` is argv without the program's name.
+fn run(words: Vec<OsString>) -> u8 {
     runc_strict::run::run(&words)
 }

@@ -198,6 +198,9 @@ impl Verb {
 pub const PASSED: &[&str] =
     &["start", "state", "kill", "ps", "pause", "resume", "events", "list", "features", "checkpoint"];
 
+/// Commands that we look into: what starts a process, what tells that a container is gone, and what sets its limits.
+pub const JUDGED: &[&str] = &["create", "exec", "run", "restore", "delete", "update"];
+
 /// Our own sub-commands. None is a word of runc, crun or youki.
 pub const OWN: &[&str] =
     &["explain", "whoami", "audit", "check", "install", "uninstall", "cgroup-updater", "version", "help"];

@@ -177,7 +177,7 @@ fn a_runtime_that_isn_t_there_is_named_and_nothing_is_touched() {
 fn a_runtime_that_is_ourselves_is_refused_also_under_other_names() {
     let bench = Bench::new();
     let bundle = bench.bundle("c", DOCUMENT);
-    let us = Path::new(env!("CARGO_BIN_EXE_runc-strict"));
+    let us = &*crate::support::program();
     let (link, hard) = (bench.path("link"), bench.path("hard"));
     symlink(us, &link).unwrap();
     fs::hard_link(us, &hard).unwrap();
@@ -209,7 +209,7 @@ fn a_loop_through_a_script_ends_by_itself_and_says_so() {
     // Copied by another process, so that no descriptor of this one can keep the script from being executed.
     fs::write(
         bench.path("script"),
-        format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_runc-strict")),
+        format!("#!/bin/sh\nexec {} \"$@\"\n", crate::support::program().display()),
     )
     .unwrap();
     fs::set_permissions(bench.path("script"), fs::Permissions::from_mode(0o755)).unwrap();

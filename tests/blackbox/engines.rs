@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Bench, DOCUMENT, PROCESS};
+use crate::support::{Bench, DOCUMENT, PROCESS, program};
 
 /// The image's etc/group of the captured pod.
 const IMAGE: &str = "root:x:0:\nuser:x:1000:\nstaff:x:3000:user\nsecret:x:50000:user\n";
@@ -288,8 +288,7 @@ fn docker_s_script_around_the_binary_changes_nothing() {
     let bench = Bench::new();
     let bundle = bench.bundle("c", DOCUMENT);
     let script = bench.path("runc-strict");
-    fs::write(&script, format!("#!/bin/sh\nexec {} --debug \"$@\"\n", env!("CARGO_BIN_EXE_runc-strict")))
-        .unwrap();
+    fs::write(&script, format!("#!/bin/sh\nexec {} --debug \"$@\"\n", program().display())).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let root = bench.root();
     let line = ["--root", &root, "--log-format", "json", "create", "--bundle", bundle.text(), "c"];

@@ -103,7 +103,7 @@ impl Bench {
 
     /// A run of the program with `words`.
     pub(crate) fn run<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Run<'_> {
-        Run::new(self, env!("CARGO_BIN_EXE_runc-strict").into(), words.into_iter().map(|w| w.as_ref().into()))
+        Run::new(self, super::program(), words.into_iter().map(|w| w.as_ref().into()))
     }
 
     /// The same, of the fake runtime itself.

@@ -14,6 +14,14 @@ pub(crate) use golden::assert_golden;
 pub(crate) use run::{Outcome, Run};
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The program under test: the one that cargo has built, or the one that RUNC_STRICT_PROGRAM names. The static program that
+/// is installed starts without the C library, so it is tested too (make test-units).
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("RUNC_STRICT_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_runc-strict").into(), PathBuf::from)
+}
 
 /// Words for a command line.
 pub(crate) fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
