@@ -9,6 +9,7 @@ mod config;
 pub mod object;
 mod process;
 pub mod resources;
+mod scan;
 mod splice;
 
 pub use command::CommandLine;

@@ -4,12 +4,12 @@
 //! exactly and takes the first. A document in which the two would read different things is refused: no key that
 //! we know may stand twice, nor in another spelling that Go would take for it.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
+use super::scan::{blanks, key_end, value_end};
 use crate::quote::quoted;
 
 /// A value of the document: its text and where it stands.
@@ -71,17 +71,46 @@ impl<'t, const N: usize> Object<'t, N> {
         known: [&str; N],
         spelling: Spelling,
     ) -> Result<Object<'t, N>, String> {
-        let mut json = serde_json::Deserializer::from_str(value.text);
-        let members = Members { known, spelling };
-        let (raw, empty) = json
-            .deserialize_map(members)
-            .and_then(|found| json.end().map(|()| found))
-            .map_err(|why| format!("{path} can't be read: {}", plain(&why)))?;
-        let base = value.text.as_ptr().addr();
-        let place =
-            |raw: &'t RawValue| Value { text: raw.get(), at: value.at + (raw.get().as_ptr().addr() - base) };
-        let brace = value.text.find('{').unwrap_or_default();
-        Ok(Object { values: raw.map(|r| r.map(place)), inside: value.at + brace + 1, empty })
+        let cannot = |why: String| format!("{path} can't be read: {why}");
+        let unread = || cannot(why_unread(value.text));
+        let text = value.text.as_bytes();
+        let mut at = blanks(text, 0);
+        if text.get(at) != Some(&b'{') {
+            return Err(unread());
+        }
+        at += 1;
+        let mut object = Object { values: [None; N], inside: value.at + at, empty: true };
+        at = blanks(text, at);
+        if text.get(at) == Some(&b'}') {
+            at += 1;
+        } else {
+            object.empty = false;
+            loop {
+                let (end, behind) = key_end(text, at).ok_or_else(unread)?;
+                let key = unescaped(value.text.get(at..end).unwrap_or_default()).map_err(cannot)?;
+                let which = recognised(&key, &known, spelling).map_err(cannot)?;
+                let start = blanks(text, behind);
+                at = value_end(text, start).ok_or_else(unread)?;
+                if let Some(slot) = which.and_then(|n| object.values.get_mut(n)) {
+                    let member =
+                        Value { text: value.text.get(start..at).unwrap_or_default(), at: value.at + start };
+                    if slot.replace(member).is_some() {
+                        return Err(cannot(format!("key \"{key}\" stands twice")));
+                    }
+                }
+                at = blanks(text, at);
+                match text.get(at) {
+                    Some(b',') => at = blanks(text, at + 1),
+                    Some(b'}') => break,
+                    _ => return Err(unread()),
+                }
+            }
+            at += 1;
+        }
+        match blanks(text, at) == text.len() {
+            true => Ok(object),
+            false => Err(unread()),
+        }
     }
 
     /// The value of the `n`-th known member; `null` counts as absent.
@@ -101,79 +130,30 @@ enum Spelling {
     Exact,
 }
 
-/// The visitor: keeps the raw text of known members and skips the rest.
-struct Members<'k, const N: usize> {
-    known: [&'k str; N],
-    spelling: Spelling,
-}
-
-impl<'t, const N: usize> Visitor<'t> for Members<'_, N> {
-    type Value = ([Option<&'t RawValue>; N], bool);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut values = [None; N];
-        let mut empty = true;
-        while let Some(which) = map.next_key_seed(Key { known: &self.known, spelling: self.spelling })? {
-            empty = false;
-            match which {
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Some(n) => {
-                    let value = map.next_value::<&'t RawValue>()?;
-                    if let Some(slot) = values.get_mut(n)
-                        && slot.replace(value).is_some()
-                    {
-                        let key = self.known.get(n).copied().unwrap_or_default();
-                        return Err(serde::de::Error::custom(format!("key \"{key}\" stands twice")));
-                    }
-                }
-            }
-        }
-        Ok((values, empty))
+/// What the key says, without its quotes.
+fn unescaped(key: &str) -> Result<Cow<'_, str>, String> {
+    let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+    match inner.filter(|inner| !inner.contains('\\')) {
+        Some(inner) => Ok(Cow::Borrowed(inner)),
+        None => serde_json::from_str(key).map(Cow::Owned).map_err(|why| plain(&why)),
     }
 }
 
-/// Recognises a key without copying it.
-struct Key<'k> {
-    known: &'k [&'k str],
-    spelling: Spelling,
-}
-
-impl<'t> DeserializeSeed<'t> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+/// Which of the known names the key is, if any.
+fn recognised(key: &str, known: &[&str], spelling: Spelling) -> Result<Option<usize>, String> {
+    if let Some(n) = known.iter().position(|k| *k == key) {
+        return Ok(Some(n));
     }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+    // crun compares keys as C strings, which end at a NUL.
+    if key.contains('\0') {
+        return Err(format!("key {} has a NUL character in it", quoted(key.as_bytes())));
     }
-
-    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        if let Some(n) = self.known.iter().position(|k| *k == key) {
-            return Ok(Some(n));
-        }
-        // crun compares keys as C strings, which end at a NUL.
-        if key.contains('\0') {
-            return Err(E::custom(format!("key {} has a NUL character in it", quoted(key.as_bytes()))));
-        }
-        match self.known.iter().find(|k| folds_to(key, k)) {
-            Some(known) if self.spelling == Spelling::AnyCase => Err(E::custom(format!(
-                "key {} differs from \"{known}\" only in case, and runtimes disagree on it",
-                quoted(key.as_bytes())
-            ))),
-            _ => Ok(None),
-        }
+    match known.iter().find(|k| folds_to(key, k)) {
+        Some(known) if spelling == Spelling::AnyCase => Err(format!(
+            "key {} differs from \"{known}\" only in case, and runtimes disagree on it",
+            quoted(key.as_bytes())
+        )),
+        _ => Ok(None),
     }
 }
 
@@ -186,6 +166,14 @@ fn folds_to(key: &str, known: &str) -> bool {
         c => c.to_ascii_lowercase(),
     };
     key.chars().map(fold).eq(known.chars().map(fold))
+}
+
+/// What is wrong with a text that isn't one object: serde_json's word.
+fn why_unread(text: &str) -> String {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(why) => plain(&why),
+        Ok(_) => "it is no object".to_owned(),
+    }
 }
 
 /// serde_json's sentence without the place, which counts from the object's start and would mislead.
