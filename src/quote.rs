@@ -25,16 +25,16 @@ pub fn escaped(text: &[u8]) -> String {
                 return out;
             }
             shown += 1;
-            // Writing to a String can't fail.
-            let _ = match c {
-                '"' | '\\' => write!(out, "\\{c}"),
-                ' '..='~' => write!(out, "{c}"),
-                c if c.is_alphanumeric() => write!(out, "{c}"),
-                c => write!(out, "{}", c.escape_unicode()),
-            };
+            match c {
+                '"' | '\\' => out.extend(['\\', c]),
+                ' '..='~' => out.push(c),
+                c if c.is_alphanumeric() => out.push(c),
+                c => out.extend(c.escape_unicode()),
+            }
         }
         for byte in chunk.invalid() {
             shown += 1;
+            // Writing to a String can't fail.
             let _ = write!(out, "\\x{byte:02x}");
         }
     }

@@ -14,7 +14,8 @@ pub struct Regular {
     pub file: File,
     /// Its size, mode and owner.
     pub found: fs::Metadata,
-    path: PathBuf,
+    /// Its name, for messages.
+    pub path: PathBuf,
 }
 
 /// Opens a regular file for reading. A FIFO or a device is never waited for, nor touched.
@@ -27,22 +28,14 @@ pub fn open_regular(path: &Path) -> Result<Regular> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(Error::io("open", path))?;
-    Regular::of(file, path)
+    let found = file.metadata().map_err(Error::io("stat", path))?;
+    match found.is_file() {
+        true => Ok(Regular { file, found, path: path.to_path_buf() }),
+        false => Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() }),
+    }
 }
 
 impl Regular {
-    /// The same of an open file, whose name is for messages.
-    ///
-    /// # Errors
-    /// That it is no regular file.
-    pub fn of(file: File, path: &Path) -> Result<Regular> {
-        let found = file.metadata().map_err(Error::io("stat", path))?;
-        match found.is_file() {
-            true => Ok(Regular { file, found, path: path.to_path_buf() }),
-            false => Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() }),
-        }
-    }
-
     /// Reads it whole, up to `limit` bytes.
     ///
     /// # Errors

@@ -90,12 +90,14 @@ impl Root {
 /// Reads a file that was opened with O_PATH.
 fn read(found: &File, name: &str) -> Result<Vec<u8>, String> {
     let why = |e: io::Error| format!("{name} can't be read: {e}");
-    if !found.metadata().map_err(why)?.is_file() {
+    let kind = found.metadata().map_err(why)?;
+    if !kind.is_file() {
         return Err(format!("{name} is no regular file"));
     }
     let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    // The link leads to what was looked at, and nowhere else.
     let file = File::open(&place).map_err(why)?;
-    Regular::of(file, &place)
-        .and_then(|file| file.read(LIMIT))
+    Regular { file, found: kind, path: place }
+        .read(LIMIT)
         .map_err(|_| format!("{name} is larger than {LIMIT} bytes or unreadable"))
 }
