@@ -52,7 +52,7 @@ pub fn run(words: &[OsString]) -> u8 {
 /// Somebody else's command: the real runtime gets the words byte for byte.
 fn pass(words: &[OsString]) -> u8 {
     let Err(why) = runtime::for_pass_through().and_then(|path| runtime::become_it(&path, words));
-    tell(&why)
+    tell(words, &why)
 }
 
 /// update: somebody else's command too, but what a person has set to stay is put into its document.
@@ -62,11 +62,12 @@ fn limit(update: &Update, words: &[OsString]) -> u8 {
         let merged = update::merged(update, words, &settings, &path);
         runtime::become_it(&path, merged.as_deref().unwrap_or(words))
     });
-    tell(&why)
+    tell(words, &why)
 }
 
-fn tell(why: &Error) -> u8 {
-    road::install(&Globals::default());
+/// Engines show what stands in the log that they named; the runtime would have told there why it fails.
+fn tell(words: &[OsString], why: &Error) -> u8 {
+    road::install(&Globals::leading(words));
     log::error!("{why}");
     1
 }

@@ -65,6 +65,22 @@ impl Globals {
         self.value("root").filter(|r| !r.is_empty()).map(PathBuf::from)
     }
 
+    /// The flags that `words` begin with, as far as they are known: enough to find where an error is told.
+    pub fn leading(mut words: &[OsString]) -> Globals {
+        let mut globals = Globals::default();
+        loop {
+            let taken = match scan::step(words, GLOBALS) {
+                Ok(Step::Flag(given, taken)) => {
+                    globals.given.push(given);
+                    taken
+                }
+                Ok(Step::Off) => 1,
+                Ok(Step::Operand) | Err(_) => return globals,
+            };
+            words = words.get(taken..).unwrap_or_default();
+        }
+    }
+
     fn has(&self, name: &str) -> bool {
         self.given.iter().any(|g| g.name == name)
     }

@@ -3,6 +3,7 @@
 //! Here everything that a decision depends on is gathered into a [`Subject`], before anything is decided.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
@@ -110,12 +111,16 @@ pub fn subject(
     let root = document.root_path().map_err(content())?.map(|path| bundle.join(path));
     let root = match root {
         None => Err("root.path is missing".to_owned()),
-        Some(path) => {
-            Root::open(&path).map_err(|why| format!("root.path {} can't be opened: {why}", path.display()))
-        }
+        Some(path) => match Root::open(&path) {
+            // What isn't there is no fault of the system; the runtime will say more of it.
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(format!("root.path {} can't be opened: {why}", path.display()))
+            }
+            other => Ok(other.map_err(Error::io("open root.path", &path))?),
+        },
     };
     let group_file = match &root {
-        Ok(root) => root.group_file(),
+        Ok(root) => root.group_file()?,
         Err(why) => GroupFile::Unusable(why.clone()),
     };
     let image = match &group_file {

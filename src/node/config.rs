@@ -201,16 +201,22 @@ pub fn path() -> PathBuf {
 /// What pass-through goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassThrough {
-    /// The configured runtime.
-    pub runtime: String,
+    /// The configured runtime; none where the file can't be read, so that nobody knows what it says.
+    pub runtime: Option<String>,
     /// Whether memory.checkBeforeUpdate is put into the engine's updates.
     pub check_before_update: bool,
 }
 
 /// The configuration for pass-through: whatever else the file says, and also if it can't be read.
 pub fn for_pass_through() -> PassThrough {
-    let text = file::read_text(&path(), LIMIT).unwrap_or_default();
-    PassThrough { runtime: runtime_in(&text).to_owned(), check_before_update: check_word(&text) }
+    let path = path();
+    let text = match file::read_text(&path, LIMIT) {
+        Ok(text) => text,
+        // Nobody needs a file at the usual place.
+        Err(why) if why.is_not_found() && path == Path::new(PATH) => String::new(),
+        Err(_) => return PassThrough { runtime: None, check_before_update: false },
+    };
+    PassThrough { runtime: Some(runtime_in(&text).to_owned()), check_before_update: check_word(&text) }
 }
 
 /// Whether the key `check-before-update` above the first table says true.

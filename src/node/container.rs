@@ -75,7 +75,7 @@ pub fn lookup_at_exec(version: &Version, init: impl FnOnce() -> Option<ProcessKe
 
 fn group_file_of(root: &Path) -> GroupFile {
     match Root::open(root) {
-        Ok(root) => root.group_file(),
+        Ok(root) => root.group_file().unwrap_or_else(|why| GroupFile::Unusable(why.to_string())),
         Err(why) => GroupFile::Unusable(format!("{} can't be opened: {why}", root.display())),
     }
 }

@@ -121,12 +121,19 @@ pub enum Like<'m> {
 /// # Errors
 /// Which step failed; the old file is then untouched and the temporary file is gone.
 pub fn replace(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
-    let temporary = temporary(path);
-    let written = write_new(&temporary, pieces, like)
-        .and_then(|()| fs::rename(&temporary, path).map_err(Error::io("rename a new file over", path)));
+    replace_by(&temporary(path), path, pieces, like)
+}
+
+/// The same by way of a given temporary file, which has to lie in the same file system.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by(temporary: &Path, path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+    let written = write_new(temporary, pieces, like)
+        .and_then(|()| fs::rename(temporary, path).map_err(Error::io("rename a new file over", path)));
     if written.is_err() {
         // Nothing more can be done if this fails too; the first failure is the one to tell.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     written
 }
@@ -181,7 +188,8 @@ pub fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
 /// What the names of our temporary files begin with, after the dot and the name of the file to be replaced.
 const MARK: &str = ".runc-strict.";
 
-fn temporary(path: &Path) -> PathBuf {
+/// The temporary file beside `path`, by the name of which [`sweep_temporary`] knows whether its process is gone.
+pub fn temporary(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!("{MARK}{}", std::process::id()));

@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::file;
 use super::process::is_host_root;
 use crate::error::{Error, Result};
 
@@ -35,6 +36,15 @@ pub fn may_hold(name: &str) -> bool {
     let there = |folder: &Path| fs::symlink_metadata(folder.join(name)).is_ok();
     (nix::unistd::geteuid().is_root() && there(Path::new(RUN)))
         || (env::var_os("XDG_RUNTIME_DIR").is_some() && path().is_ok_and(|folder| there(&folder)))
+}
+
+/// A temporary file for `name` somewhere below our folder. It lies in our folder itself, and not beside the file: there are
+/// few files here, so that every delete can afford to look for what a killed process left.
+///
+/// # Errors
+/// As [`path`].
+pub fn temporary(name: &Path) -> Result<PathBuf> {
+    Ok(file::temporary(&path()?.join(name.file_name().unwrap_or_default())))
 }
 
 /// The folder `below` our own, made where it is missing: for us alone, and checked to be ours.

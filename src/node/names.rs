@@ -24,8 +24,8 @@ impl Names {
             return Names::default();
         };
         let group = match root.group_file() {
-            GroupFile::Text(text) => text,
-            GroupFile::Absent | GroupFile::Unusable(_) => Vec::new(),
+            Ok(GroupFile::Text(text)) => text,
+            Ok(GroupFile::Absent | GroupFile::Unusable(_)) | Err(_) => Vec::new(),
         };
         Names { passwd: root.passwd_file().unwrap_or_default(), group, ..Names::default() }
     }

@@ -37,6 +37,15 @@ impl ProcessKey {
         field(&stat, 22) == Some(self.start) && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
     }
 
+    /// Whether it is gone for sure: what can't be looked at may be there.
+    pub fn is_gone(self) -> bool {
+        match file::read_record(format!("/proc/{}/stat", self.pid).as_ref()) {
+            Ok(stat) => field(&stat, 22) != Some(self.start),
+            // ESRCH: it has ended while it was read (proc(5)).
+            Err(why) => matches!(why.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
+        }
+    }
+
     /// Whether it still runs.
     pub fn lives(self) -> bool {
         ProcessKey::of(self.pid) == Some(self)
@@ -63,9 +72,9 @@ pub fn is_unexecuted(pid: u32) -> bool {
     stat_field(pid, 9).is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
 }
 
-/// Whether some process has this pid.
+/// Whether some process has this pid, or it can't be told.
 pub fn exists(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    Path::new("/proc").join(pid.to_string()).try_exists().unwrap_or(true)
 }
 
 /// Lets this process, and those that it starts, have as many files open as the hard limit allows: many pods at once need
@@ -88,7 +97,9 @@ pub fn is_host_root() -> bool {
 
 /// The first user namespace has a number of its own (`USER_NS_INIT_INO` in include/uapi/linux/nsfs.h, since Linux 3.8).
 fn in_first_user_namespace() -> bool {
-    fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() == "user:[4026531837]")
+    // A kernel without namespaces has no such link. Where it can't be read for another reason, root is taken at its word
+    // too: in a namespace of its own it is then told that it may not write to the host's folders.
+    fs::read_link("/proc/self/ns/user").map_or(true, |name| name.as_os_str() == "user:[4026531837]")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -36,6 +37,9 @@ const SWEPT: &str = ".swept";
 
 /// How often a root is collected at most.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How many records of containers that are gone one collection looks at: a create never pays for thousands.
+const SWEEP_MOST: usize = 100;
 
 /// A record is a page of text, unless the container has thousands of groups.
 const LIMIT: u64 = 32 * 1024 * 1024;
@@ -133,14 +137,16 @@ pub fn write(key: &Key, record: &Record) -> Result<bool> {
     let [containers, root] = key.folders();
     let folder = folder::make(&[&containers, &root])?;
     sweep(&key.root, &folder);
-    if key.state.symlink_metadata().is_ok() {
+    match key.state.symlink_metadata() {
         // The runtime will refuse this create.
-        return Ok(false);
+        Ok(_) => return Ok(false),
+        Err(why) if why.kind() == ErrorKind::NotFound => {}
+        Err(why) => return Err(Error::io("stat", &key.state)(why)),
     }
     let path = folder.join(encode(key.id.as_bytes()));
     if let Ok(old) = load(&path)
         && old.creator != record.creator
-        && old.creator.lives()
+        && !old.creator.is_gone()
     {
         return Err(Error::Other(format!(
             "container \"{}\" is being created by process {} right now; wait for it",
@@ -246,9 +252,13 @@ pub fn forget(key: &Key) {
         file::sweep_temporary(&record.bundle);
     }
     let _ = fs::remove_file(&path);
+    if let Ok(ours) = folder::path() {
+        file::sweep_temporary(&ours);
+    }
 }
 
-/// Collects, at most once a minute, the records of `root` in the folder `records` whose container is gone.
+/// Collects, at most once a minute unless there are very many, the records of `root` in the folder `records` whose container
+/// is gone. What can't be looked at stays.
 fn sweep(root: &Path, records: &Path) {
     let marker = records.join(SWEPT);
     let age =
@@ -256,25 +266,40 @@ fn sweep(root: &Path, records: &Path) {
             Ok(age) => age,
             Err(ahead) => ahead.duration(),
         });
-    if age.is_ok_and(|age| age < SWEEP_EVERY) || file::replace(&marker, &[], Like::Mode(0o600)).is_err() {
+    if age.is_ok_and(|age| age < SWEEP_EVERY) || replace(&marker, &[]).is_err() {
         return;
     }
     let Ok(entries) = fs::read_dir(records) else { return };
+    let mut looked_at = 0;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(id) = decode(name.as_bytes()).filter(|_| !name.as_bytes().starts_with(b".")) else {
             continue;
         };
-        if root.join(OsStr::from_bytes(&id)).symlink_metadata().is_ok() {
-            continue;
+        match root.join(OsStr::from_bytes(&id)).symlink_metadata() {
+            Err(why) if why.kind() == ErrorKind::NotFound => {}
+            _ => continue,
         }
-        // Its creator may not have come as far as making the state folder.
-        let under_way = load(&entry.path()).is_ok_and(|record| record.creator.lives());
-        if !under_way {
+        if looked_at == SWEEP_MOST {
+            // The next create goes on here.
+            let _ = fs::remove_file(&marker);
+            return;
+        }
+        looked_at += 1;
+        let is_stale = match load(&entry.path()) {
+            // Its creator may not have come as far as making the state folder.
+            Ok(record) => record.creator.is_gone(),
+            Err(why) => !matches!(why, Error::Io { .. }),
+        };
+        if is_stale {
             let _ = fs::remove_file(entry.path());
         }
     }
-    file::sweep_temporary(records);
+}
+
+/// Replaces one of our files.
+fn replace(path: &Path, pieces: &[&[u8]]) -> Result<()> {
+    file::replace_by(&folder::temporary(path)?, path, pieces, Like::Mode(0o600))
 }
 
 fn load(path: &Path) -> Result<Record> {
@@ -290,7 +315,7 @@ fn load(path: &Path) -> Result<Record> {
 fn save(path: &Path, record: &Record) -> Result<()> {
     let text =
         serde_json::to_vec(record).map_err(|why| Error::Other(format!("can't write the record: {why}")))?;
-    file::replace(path, &[&text], Like::Mode(0o600))
+    replace(path, &[&text])
 }
 
 /// Percent-encoding, so that any path or id is one file name, and no two are the same. A leading dot is encoded

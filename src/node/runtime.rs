@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::folder;
+use super::{file, folder};
 use crate::error::{Error, Result, show};
 use crate::quote::quoted;
 
@@ -87,7 +87,8 @@ fn is_program(found: &Metadata) -> bool {
     found.is_file() && found.mode() & 0o111 != 0
 }
 
-/// The runtime for pass-through: as configured, else the one that was found last.
+/// The runtime for pass-through: as configured, else the one that was found last; where the configuration can't be read
+/// that one comes first, because the default may be a runtime that has none of the containers.
 ///
 /// # Errors
 /// What kept the configured one from being found, where nothing was found before either.
@@ -100,16 +101,16 @@ pub fn for_pass_through() -> Result<PathBuf> {
 /// # Errors
 /// As [`for_pass_through`].
 pub fn configured(settings: &super::config::PassThrough) -> Result<PathBuf> {
-    locate(&settings.runtime).or_else(|why| {
-        let last = folder::path().and_then(|f| {
-            let link = f.join(LINK);
-            fs::read_link(&link).map_err(Error::io("read the link", &link))
-        });
-        match last {
-            Ok(path) if path.exists() => Ok(path),
-            _ => Err(why),
-        }
-    })
+    match &settings.runtime {
+        Some(word) => locate(word).or_else(|why| last().ok_or(why)),
+        None => last().map_or_else(|| locate(super::config::RUNTIME), Ok),
+    }
+}
+
+/// The runtime that was found last, if it is still there.
+fn last() -> Option<PathBuf> {
+    let link = folder::path().ok()?.join(LINK);
+    fs::read_link(link).ok().filter(|path| path.exists())
 }
 
 /// Remembers where the runtime is, for a day on which the configuration can't be read. What fails is no reason
@@ -119,8 +120,10 @@ pub fn remember(runtime: &Path) {
     if fs::read_link(&link).is_ok_and(|old| old == runtime) {
         return;
     }
-    let Ok(folder) = folder::make(&[]) else { return };
-    let new = folder.join(format!("{LINK}.{}", std::process::id()));
+    if folder::make(&[]).is_err() {
+        return;
+    }
+    let new = file::temporary(&link);
     let _ = symlink(runtime, &new).and_then(|()| fs::rename(&new, &link));
     let _ = fs::remove_file(&new);
 }

@@ -10,7 +10,6 @@ use super::exit::{Exit, Halt};
 use super::options::{Formula, Mode};
 use super::target::{Found, Member};
 use crate::node::cgroup::{self, Place, Tree};
-use crate::node::config;
 use crate::node::process::ProcessKey;
 use crate::node::runtime;
 use crate::node::systemd::{self, Systemd};
@@ -49,9 +48,7 @@ pub(super) struct Real {
 impl Real {
     /// Looks at the configured one; that there is none only matters where it is needed.
     pub(super) fn find() -> Real {
-        let program = runtime::locate(&config::for_pass_through().runtime)
-            .or_else(|_| runtime::for_pass_through())
-            .ok();
+        let program = runtime::for_pass_through().ok();
         let version = program.as_deref().map_or_else(|| Version::parse(""), version::of);
         Real { program, version }
     }
