@@ -14,6 +14,7 @@ use serde_json::{Deserializer, Value};
 use crate::report::printable;
 use crate::room::{Room, end_process};
 use crate::sys;
+use crate::trace::{self, Fault, Trace};
 
 /// No call of a runtime takes this long, even under software emulation on a busy machine: there runc once took more than
 /// a minute for an etc/group of 48 MiB.
@@ -87,6 +88,35 @@ impl<'a> Call<'a> {
     /// # Errors
     /// When it can't be started or doesn't end in time.
     pub(crate) fn run(self, stdin: &[u8]) -> Result<Answer> {
+        self.run_with(stdin, |_| {}, |_| Ok(())).map(|(answer, ())| answer)
+    }
+
+    /// The same, counting its system calls, and with a fault at one of them.
+    ///
+    /// # Errors
+    /// As [`Call::run`], and when it can't be traced.
+    pub(crate) fn run_traced(self, stdin: &[u8], fault: Option<(usize, Fault)>) -> Result<(Answer, Trace)> {
+        let limit = self.limit.unwrap_or(LIMIT);
+        self.run_with(stdin, sys::traced, |pid| {
+            std::thread::scope(|scope| {
+                // What hangs under the tracer is ended from here, as what hangs elsewhere is.
+                scope.spawn(move || {
+                    if matches!(sys::await_end(pid, limit), Ok(false)) {
+                        end_process(pid);
+                    }
+                });
+                trace::follow(pid, fault)
+            })
+        })
+    }
+
+    /// Makes the call; `meet` is called with the pid of what was started, by the thread that started it.
+    fn run_with<T>(
+        self,
+        stdin: &[u8],
+        prepare: impl FnOnce(&mut Command),
+        meet: impl FnOnce(u32) -> Result<T>,
+    ) -> Result<(Answer, T)> {
         let input = self.streams.with_extension("in");
         let (stdout, stderr, log) =
             (self.streams.with_extension("out"), self.streams.with_extension("err"), self.log());
@@ -98,8 +128,13 @@ impl<'a> Call<'a> {
         command.stdin(Stdio::from(File::open(&input)?)).stdout(make(&stdout)?).stderr(make(&stderr)?);
         let words: Vec<_> = self.arguments.iter().map(|word| word.to_string_lossy()).collect();
         let line = format!("{} {}", self.program.display(), words.join(" "));
+        prepare(&mut command);
         let mut child = self.room.spawn(&mut command).with_context(|| format!("start {line}"))?;
         let pid = child.id();
+        let met = meet(pid).with_context(|| format!("follow {line}"));
+        if met.is_err() {
+            end_process(pid);
+        }
         let ended =
             sys::await_end(pid, self.limit.unwrap_or(LIMIT)).with_context(|| format!("wait for {line}"))?;
         if !ended {
@@ -110,7 +145,7 @@ impl<'a> Call<'a> {
         if !ended && self.limit.is_none() {
             bail!("{line} did not end within {} s", LIMIT.as_secs());
         }
-        Ok(Answer { line, code: status.code(), hung: !ended, stdout, stderr, log })
+        Ok((Answer { line, code: status.code(), hung: !ended, stdout, stderr, log }, met?))
     }
 }
 

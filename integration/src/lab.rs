@@ -31,6 +31,8 @@ pub struct Lab {
     pub busybox: PathBuf,
     /// By which of an attack's own commands it is tried.
     pub entries: Entries,
+    /// Whether what takes long is done whole.
+    pub long: bool,
     counter: AtomicU32,
 }
 
@@ -69,8 +71,8 @@ impl Lab {
         let (probe, busybox) = (copy(&probe, "probe")?, copy(&busybox, "busybox")?);
         // Two runs may go side by side, and cgroup-updater finds an id in the roots of both.
         let first = std::process::id() % 400_000 * 10_000 + 1;
-        let (entries, counter) = (options.entries, AtomicU32::new(first));
-        let lab = Self { room, runtimes, missing, product, probe, busybox, entries, counter };
+        let (entries, long, counter) = (options.entries, options.long, AtomicU32::new(first));
+        let lab = Self { room, runtimes, missing, product, probe, busybox, entries, long, counter };
         lab.make_crun_work()?;
         Ok(lab)
     }

@@ -24,13 +24,16 @@ pub mod report;
 pub mod room;
 pub mod runtime;
 
+mod apart;
 mod bad_input;
 mod call;
+mod faults;
 mod load;
 mod matrix;
 mod native;
 mod restore;
 mod sys;
+mod trace;
 pub mod trial;
 mod updater;
 mod updater_systemd;
@@ -46,6 +49,7 @@ pub fn suites() -> ExitCode {
         levels::suite(),
         native::SUITE,
         load::SUITE,
+        faults::SUITE,
         bad_input::SUITE,
         restore::SUITE,
         updater::SUITE,

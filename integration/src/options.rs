@@ -11,7 +11,8 @@ pub fn usage(program: &str) -> String {
         "\
 usage: {program} list
        {program} run NAME...|all [--runtime runc|crun|youki[=PATH]]... [--only TEXT] [--entries all|shim]
-                                [--table FILE] [--product PATH | --bare-only] [--whole-machine]
+                                [--table FILE] [--product PATH | --bare-only] [--long]
+                                [--whole-machine]
 
   --runtime    a real runtime that is used, may stand more than once; runc and crun are the default
   --only       of each suite only the cases whose name contains TEXT
@@ -20,6 +21,7 @@ usage: {program} list
   --table      writes the tables to FILE as Markdown too
   --product    the runc-strict binary under trial; the environment's RUNC_STRICT is the default
   --bare-only  try only the bare runtimes: shows that each hole is really open
+  --long       the long form of what takes a short one by default: every fault on every runtime, a minute of probes
   --whole-machine  also the cases that change this machine's own engine and restart it"
     )
 }
@@ -44,6 +46,8 @@ pub struct Options {
     pub only: Option<String>,
     /// By which of an attack's own commands it is tried.
     pub entries: Entries,
+    /// Whether what takes long is done whole.
+    pub long: bool,
     /// Whether cases may change the machine's own engine.
     pub whole_machine: bool,
     /// Where the tables are written to.
@@ -70,6 +74,7 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
         runtimes: Vec::new(),
         only: None,
         entries: Entries::All,
+        long: false,
         whole_machine: false,
         table: None,
         product,
@@ -85,6 +90,7 @@ fn parse_run(words: &[String], product: Option<PathBuf>) -> Result<Options, Stri
             "--table" => options.table = Some(PathBuf::from(value()?)),
             "--product" => options.product = Some(PathBuf::from(value()?)),
             "--bare-only" => bare_only = true,
+            "--long" => options.long = true,
             "--whole-machine" => options.whole_machine = true,
             flag if flag.starts_with('-') => return Err(format!("unknown flag \"{flag}\"")),
             name => options.suites.push(name.to_owned()),
@@ -141,6 +147,7 @@ mod tests {
             runtimes: vec![(Kind::Crun, None)],
             only: None,
             entries: Entries::All,
+            long: false,
             whole_machine: false,
             table: None,
             product: None,

@@ -18,11 +18,11 @@ use nix::unistd::Pid;
 
 use crate::cgroup::{self, Hugetlb};
 use crate::report::complain;
-use crate::runtime::Kind;
+use crate::runtime::{Kind, Runtime};
 use crate::sys;
 
 /// Where the product keeps its records, a folder for each runtime root.
-const KEPT: &str = "/run/runc-strict";
+pub(crate) const KEPT: &str = "/run/runc-strict";
 
 static ROOM: OnceLock<Arc<Room>> = OnceLock::new();
 
@@ -71,6 +71,14 @@ impl Room {
     /// The `--root` of one runtime where no engine stands between.
     pub(crate) fn root(&self, kind: Kind) -> PathBuf {
         self.dir.join(format!("root-{}", kind.name()))
+    }
+
+    /// A `--root` of its own for one caller, in which the sweep deletes containers too.
+    pub(crate) fn own_root(&self, name: &str, runtime: &Runtime) -> PathBuf {
+        let root = self.dir.join(format!("root-{}-{name}", runtime.kind.name()));
+        let (folder, runtime) = (root.clone(), runtime.clone());
+        self.on_sweep(move |_| runtime.delete_containers(&folder));
+        root
     }
 
     /// Adds a part to the sweep. It is called when our children have ended and before anything else has gone.

@@ -5,7 +5,9 @@ use std::ffi::CString;
 use std::io::{Error, Result};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +30,12 @@ pub(crate) fn await_end(pid: u32, limit: Duration) -> Result<bool> {
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit)?;
     Ok(ended > 0)
+}
+
+/// The program stops as soon as it is executed, and the thread that started it traces it: PTRACE_TRACEME, ptrace(2).
+pub(crate) fn traced(command: &mut Command) {
+    // SAFETY: between fork and exec the closure makes one system call and touches no memory.
+    unsafe { command.pre_exec(|| nix::sys::ptrace::traceme().map_err(Error::from)) };
 }
 
 /// Sets an extended attribute: setxattr(2).

@@ -51,6 +51,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) dir: PathBuf,
     /// The container's id, where we choose it.
     pub(crate) id: String,
+    /// The runtime's `--root` where no engine stands between.
+    root: PathBuf,
     /// The id that the engine chose.
     made: RefCell<Option<String>>,
     program: PathBuf,
@@ -95,6 +97,7 @@ impl<'a> Trial<'a> {
             entry,
             dir,
             id,
+            root: lab.room.root(runtime.kind),
             made,
             program,
             owner: true,
@@ -104,6 +107,12 @@ impl<'a> Trial<'a> {
         };
         trial.configure("", "")?;
         Ok(trial)
+    }
+
+    /// The same attempt with another `--root`. Whoever has made that sees to it that the sweep looks there.
+    pub(crate) fn with_root(mut self, root: &Path) -> Self {
+        root.clone_into(&mut self.root);
+        self
     }
 
     /// The same attempt, but what is called now is the bare runtime: a container that the product never saw.
@@ -116,6 +125,7 @@ impl<'a> Trial<'a> {
             entry: self.entry,
             dir: self.dir.clone(),
             id: self.id.clone(),
+            root: self.root.clone(),
             made: RefCell::default(),
             program: self.runtime.path.clone(),
             owner: false,
@@ -171,7 +181,7 @@ impl<'a> Trial<'a> {
 
     /// The runtime's `--root`.
     pub(crate) fn root(&self) -> PathBuf {
-        self.lab.room.root(self.runtime.kind)
+        self.root.clone()
     }
 
     /// Where the streams of the next call go.
