@@ -56,7 +56,7 @@ fn judge(subject: &Subject, policy: &Policy) -> Result<Verdict, Reason> {
     }
 
     let edits = edits(subject, &groups, level, &mut findings);
-    let identity = Identity {
+    let mut identity = Identity {
         uid: subject.process.uid,
         gid: primary,
         no_new_privileges: edits.no_new_privileges.unwrap_or(subject.process.no_new_privileges),
@@ -68,10 +68,10 @@ fn judge(subject: &Subject, policy: &Policy) -> Result<Verdict, Reason> {
             deny_undeclared_primary: policy.primary_gid == PrimaryGid::Deny,
         },
         rulings,
-        findings: Vec::new(),
+        findings,
         groups,
     };
-    let identity = Identity { findings: look(findings, &identity), ..identity };
+    look(&mut identity);
     Ok(if edits.is_empty() { Verdict::Keep(identity) } else { Verdict::Change(Change { identity, edits }) })
 }
 
@@ -298,20 +298,19 @@ fn bounding(edits: &Edits, sets: &CapabilitySets) -> Vec<String> {
 }
 
 /// Adds what deserves a look in the result itself.
-pub(super) fn look(mut findings: Vec<Finding>, identity: &Identity) -> Vec<Finding> {
+pub(super) fn look(identity: &mut Identity) {
     if identity.uid == 0 {
-        findings.push(Finding::RootUser);
+        identity.findings.push(Finding::RootUser);
     }
     if identity.groups.contains(Gid::ROOT) {
-        findings.push(Finding::RootGroup);
+        identity.findings.push(Finding::RootGroup);
     }
     // AUTH_SYS carries the primary gid apart from the 16 (RFC 5531).
     let carried = identity.groups.iter().filter(|g| *g != identity.gid).count();
     if carried > 16 {
-        findings.push(Finding::ManyGroups { count: carried });
+        identity.findings.push(Finding::ManyGroups { count: carried });
     }
     if !identity.no_new_privileges && SEALED_OUT.iter().any(|c| capability::names(&identity.bounding, *c)) {
-        findings.push(Finding::GroupsCanChange);
+        identity.findings.push(Finding::GroupsCanChange);
     }
-    findings
 }

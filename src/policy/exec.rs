@@ -63,16 +63,16 @@ fn judge(
         let foreign = |name: &str| !container.bounding.iter().any(|b| b == name);
         edits.capabilities = changed(&process.capabilities, |name| sealed_out(name) || foreign(name));
     }
-    let identity = Identity {
+    let mut identity = Identity {
         uid: process.uid,
         gid: primary,
         no_new_privileges: process.no_new_privileges || container.no_new_privileges,
         rulings: rulings(process, container, primary),
-        findings: Vec::new(),
+        findings,
         groups,
         ..container.clone()
     };
-    let identity = Identity { findings: look(findings, &identity), ..identity };
+    look(&mut identity);
     Ok(if edits.is_empty() { Verdict::Keep(identity) } else { Verdict::Change(Change { identity, edits }) })
 }
 

@@ -60,12 +60,12 @@ impl Run {
         self.0 = self.0.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     }
 
-    /// What a parser can make of the run, with a minus sign before it or not: the number modulo 2^32; and,
-    /// where it doesn't fit into a signed 64-bit number, also what such a parser saturates at.
+    /// What a parser can make of the run, with a minus sign before it or not: the number modulo 2^32; and, where it
+    /// doesn't fit into a signed 64-bit number, also the largest of those, at which such a parser saturates. (The
+    /// smallest of them is 0 modulo 2^32, which counts always.)
     fn readings(self) -> impl Iterator<Item = u32> {
-        let saturated = i64::try_from(self.0).is_err().then_some([1 << 63, (1 << 63) - 1]);
-        let numbers = [self.0].into_iter().chain(saturated.into_iter().flatten());
-        numbers.flat_map(|n: u64| [low(n), low(n.wrapping_neg())])
+        let saturated = i64::try_from(self.0).is_err().then_some(i64::MAX.unsigned_abs());
+        [self.0].into_iter().chain(saturated).flat_map(|n| [low(n), low(n.wrapping_neg())])
     }
 }
 
