@@ -76,6 +76,24 @@ mod tests {
     }
 
     #[test]
+    fn a_capability_in_any_of_the_sets_is_found() {
+        for n in 0..5 {
+            let mut sets = CapabilitySets::default();
+            assert!(!sets.contain(Capability::CAP_SETGID));
+            sets.0[n] = Some(vec!["CAP_KILL".into(), "setgid".into()]);
+            assert!(sets.contain(Capability::CAP_SETGID) && !sets.contain(Capability::CAP_SETUID));
+        }
+    }
+
+    #[test]
+    fn number_zero_is_the_capability_of_that_number() {
+        for name in ["0", "00", "0x0"] {
+            assert!(is(name, Capability::CAP_CHOWN), "{name}");
+        }
+        assert!(!is("08", Capability::CAP_CHOWN));
+    }
+
+    #[test]
     fn a_name_that_nobody_knows_is_kept() {
         let sets =
             CapabilitySets([Some(vec!["CAP_FUTURE".into(), "CAP_SETGID".into()]), None, None, None, None]);

@@ -21,6 +21,8 @@ mod reason;
 pub mod residual;
 pub mod rules;
 pub mod subject;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use decide::decide;

@@ -138,3 +138,18 @@ pub enum LookupTrap {
     /// etc/group can't be read; the sentence says why.
     Unreadable(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_its_first_id_and_ends_before_first_plus_size() {
+        let range = IdRange { first: 1000, size: 3 };
+        assert_eq!([999, 1000, 1002, 1003].map(|id| range.contains(id)), [false, true, true, false]);
+        assert!(!IdRange { first: 1000, size: 0 }.contains(1000));
+        // a range may reach beyond the last id there is
+        let end = IdRange { first: u32::MAX - 1, size: u32::MAX };
+        assert!(end.contains(u32::MAX) && !end.contains(0));
+    }
+}
