@@ -11,6 +11,8 @@ mod process;
 pub mod resources;
 mod scan;
 mod splice;
+#[cfg(test)]
+mod tests;
 
 pub use command::CommandLine;
 pub use config::{ConfigDocument, Mount};

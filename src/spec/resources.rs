@@ -178,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn files_whose_names_differ_in_case_are_different_files() {
+        let sent = r#"{"unified":{"Memory.High":"5","memory.high":"6"}}"#;
+        assert_eq!(
+            written(sent, json!({"unified.memory.high": "7"}), false).unwrap(),
+            r#"{"unified":{"Memory.High":"5","memory.high":"7"}}"#
+        );
+    }
+
+    #[test]
     fn a_document_that_two_decoders_read_apart_is_not_written() {
         for sent in [r#"{"memory":{"limit":1},"Memory":{}}"#, r#"{"memory":{"limit":1,"LIMIT":2}}"#] {
             assert!(written(sent, json!({"memory.limit": 5}), false).is_err(), "{sent}");
