@@ -53,6 +53,9 @@ lint: need-build ## formatting, lints, documentation, licences
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p runc-strict
 	.ci/licences
 
+mutants: need-build ## change policy and spec in every place, and see that a test notices
+	@integration/mutants/run
+
 bench: need-build ## measure, side by side with what it stands in front of
 	@integration/need strace=strace musl-gcc=musl-tools
 	$(STATIC) --release -p runc-strict -p runc-strict-bench
@@ -93,4 +96,4 @@ vm-selftest: need-build ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench counts-accept need-build image dist package-test
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench counts-accept need-build image dist package-test mutants

@@ -15,7 +15,7 @@ use runc_strict::resize::snapshot::{
 };
 use runc_strict::resize::value::Value;
 
-use crate::kernel::PAGE;
+use super::kernel::PAGE;
 
 /// One container as it is before.
 #[derive(Debug, Clone)]
