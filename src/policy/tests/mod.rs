@@ -39,9 +39,7 @@ fn allow(ranges: &[&str]) -> Table {
 
 /// All five sets with these names.
 fn holds(names: &[&str]) -> CapabilitySets {
-    CapabilitySets(
-        [const { None }; 5].map(|_: Option<()>| Some(names.iter().map(|n| (*n).to_owned()).collect())),
-    )
+    CapabilitySets([(); 5].map(|()| Some(names.iter().map(|n| (*n).to_owned()).collect())))
 }
 
 /// The identity of a container that starts.

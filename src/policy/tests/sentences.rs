@@ -136,6 +136,7 @@ fn a_refusal_says_of_what_and_what_to_do() {
 #[test]
 fn groups_are_written_as_a_list_without_blanks_and_read_in_any_order() {
     assert_eq!(gids(&[]).to_string(), "[]");
+    assert!(gids(&[]).is_empty() && !gids(&[0]).is_empty());
     assert_eq!(gids(&[6000, 1000, 5000]).to_string(), "[1000,5000,6000]");
     assert_eq!(written(gids(&[6000, 1000])), "[1000,6000]");
     let read: GidSet = serde_json::from_str("[6000,1000,6000]").unwrap();
