@@ -110,29 +110,40 @@ impl Line {
     ///
     /// # Errors
     /// That the log can't be written; that is no reason to stop a container.
-    pub fn append(mut self, path: &Path, since: Instant) -> Result<()> {
-        self.duration_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let mut text = serde_json::to_vec(&self).map_err(|why| Error::Other(why.to_string()))?;
+    pub fn append(self, path: &Path, since: Instant) -> Result<()> {
+        append([self], path, since)
+    }
+}
+
+/// Appends lines to the log at `path`, all in one write(2).
+///
+/// # Errors
+/// That the log can't be written; that is no reason to stop a container.
+pub fn append(lines: impl IntoIterator<Item = Line>, path: &Path, since: Instant) -> Result<()> {
+    let mut text = Vec::new();
+    for mut line in lines {
+        line.duration_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        serde_json::to_writer(&mut text, &line).map_err(|why| Error::Other(why.to_string()))?;
         text.push(b'\n');
-        let open = || {
-            // Never wait: a FIFO without a reader is an error and not a stop.
-            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-            OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)
-        };
-        let opened = open().or_else(|why| match path.parent() {
-            Some(folder) if why.kind() == std::io::ErrorKind::NotFound => {
-                DirBuilder::new().mode(0o750).recursive(true).create(folder)?;
-                open()
-            }
-            _ => Err(why),
-        });
-        let mut file = opened.map_err(Error::io("open the audit log", path))?;
-        match file.write(&text) {
-            Ok(written) if written == text.len() => Ok(()),
-            Ok(_) => {
-                Err(Error::Content { path: path.to_path_buf(), why: "took only a part of a line".to_owned() })
-            }
-            Err(why) => Err(Error::io("write the audit log", path)(why)),
+    }
+    let open = || {
+        // Never wait: a FIFO without a reader is an error and not a stop.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)
+    };
+    let opened = open().or_else(|why| match path.parent() {
+        Some(folder) if why.kind() == std::io::ErrorKind::NotFound => {
+            DirBuilder::new().mode(0o750).recursive(true).create(folder)?;
+            open()
         }
+        _ => Err(why),
+    });
+    let mut file = opened.map_err(Error::io("open the audit log", path))?;
+    match file.write(&text) {
+        Ok(written) if written == text.len() => Ok(()),
+        Ok(_) => {
+            Err(Error::Content { path: path.to_path_buf(), why: "took only a part of a line".to_owned() })
+        }
+        Err(why) => Err(Error::io("write the audit log", path)(why)),
     }
 }

@@ -270,5 +270,5 @@ pub fn sweep() {
 /// Reads and writes of one file don't meet while this is held; `None` where somebody holds it for too long, or it can't
 /// be had: then it goes without.
 pub fn lock() -> Option<Lock> {
-    Lock::take(OVERRIDES, Instant::now() + PATIENCE).ok().flatten()
+    Lock::take([OVERRIDES], Instant::now() + PATIENCE).ok().flatten()
 }

@@ -106,9 +106,20 @@ impl FolderKey {
     }
 }
 
+/// How a runtime writes down what it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `state.json`, as runc and youki do.
+    StateJson,
+    /// `status`, as crun does.
+    Status,
+}
+
 /// A container, by the runtime's word.
 #[derive(Clone, Debug)]
 pub struct State {
+    /// Whose format it has; runc and youki share one.
+    pub format: Format,
     /// The bundle that it was made from.
     pub bundle: PathBuf,
     /// Its init process.
@@ -131,7 +142,7 @@ impl State {
             // crun keeps its own copy of config.json and execs by that.
             let copy = folder.join("config.json");
             let document = if copy.exists() { copy } else { status.bundle.join("config.json") };
-            return Ok(State { bundle: status.bundle, init, document });
+            return Ok(State { format: Format::Status, bundle: status.bundle, init, document });
         }
         let path = folder.join("state.json");
         let state: StateJson = parse(&path)?;
@@ -146,7 +157,8 @@ impl State {
             Some(start) => start,
             None => ProcessKey::of(pid).map_or(0, |k| k.start),
         };
-        Ok(State { document: bundle.join("config.json"), bundle, init: ProcessKey { pid, start } })
+        let (document, init) = (bundle.join("config.json"), ProcessKey { pid, start });
+        Ok(State { format: Format::StateJson, bundle, init, document })
     }
 }
 

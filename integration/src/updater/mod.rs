@@ -1,7 +1,9 @@
 //! `cgroup-updater` on real containers: what it changes is read from the kernel's own files, and from the runtime's
 //! state where there is one. A pod is a cgroup of ours with one or two containers in it.
 
-mod crash;
+mod again;
+pub(crate) mod calls;
+pub(crate) mod crash;
 mod death;
 mod many;
 mod pod;
@@ -12,7 +14,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 use crate::case::{Case, Outcome, Suite};
@@ -28,7 +29,7 @@ pub(crate) const SUITE: Suite<Lab> = Suite {
     cases,
 };
 
-type Trying = fn(&Lab, &Runtime) -> Result<Outcome>;
+pub(crate) type Trying = fn(&Lab, &Runtime) -> Result<Outcome>;
 
 const TRIED: &[(&str, Trying)] = &[
     ("a change through the runtime is read back, repeated and undone", |lab, runtime| {
@@ -41,12 +42,13 @@ const TRIED: &[(&str, Trying)] = &[
     ("several pods change in one transaction, or none does", many::one_transaction),
     ("transactions that name the same pods in other orders don't wait for each other", many::no_deadlock),
     ("a failed update is rolled back", failed),
-    ("kill -9 at any write leaves old or new after recover, by the files", |lab, runtime| {
+    ("kill -9 at any change leaves old or new after recover, by the files", |lab, runtime| {
         crash::killed(lab, runtime, "direct")
     }),
-    ("kill -9 at any write leaves old or new after recover, through the runtime", |lab, runtime| {
+    ("kill -9 at any change leaves old or new after recover, through the runtime", |lab, runtime| {
         crash::killed(lab, runtime, "runtime")
     }),
+    ("what could not be rolled back is tried again by recover", again::tried_again),
     ("an engine's update keeps what was set, until it says something new", sticky::kept),
     ("--once gives way to the engine, and is all that another runtime's container can have", sticky::once),
     ("a rollback takes the override back, unset gives the engine's limits again", sticky::dropped),
@@ -60,29 +62,36 @@ const TRIED: &[(&str, Trying)] = &[
 ];
 
 fn cases(lab: &Lab) -> Vec<Case<Lab>> {
-    let mut cases = Vec::new();
-    for (kind, reason) in &lab.missing {
-        let reason = reason.clone();
-        cases.push(Case::new(vec!["all".to_owned(), kind.name().to_owned()], move |_| {
-            Outcome::Skipped(reason.clone())
-        }));
-    }
-    for (name, attempt) in TRIED {
-        for runtime in lab.runtimes.clone().into_iter().map(Rc::new) {
-            let cells = vec![(*name).to_owned(), runtime.title()];
-            cases.push(Case::new(cells, move |lab: &Lab| match lab.product {
-                None => Outcome::Skipped("needs the product, and --bare-only was given".to_owned()),
-                Some(_) if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() => Outcome::Skipped(
-                    "these cases read the files of cgroup v1, and this machine has v2".to_owned(),
-                ),
-                Some(_) => attempt(lab, &runtime).into(),
-            }));
-        }
-    }
-    cases
+    cases_of(lab, TRIED, || {
+        let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        v2.then_some("these cases read the files of cgroup v1, and this machine has v2")
+    })
 }
 
-fn passed(text: impl Into<String>) -> Result<Outcome> {
+/// A case for each attempt and each runtime; `absent` says what all of them need and isn't here.
+pub(crate) fn cases_of(
+    lab: &Lab,
+    tried: &'static [(&'static str, Trying)],
+    absent: fn() -> Option<&'static str>,
+) -> Vec<Case<Lab>> {
+    let missing = lab.missing.iter().cloned().map(|(kind, reason)| {
+        Case::new(vec!["all".to_owned(), kind.name().to_owned()], move |_| Outcome::Skipped(reason.clone()))
+    });
+    let runtimes = || lab.runtimes.clone().into_iter().map(Rc::new);
+    let cases = tried.iter().flat_map(|(name, attempt)| {
+        runtimes().map(move |runtime| {
+            let cells = vec![(*name).to_owned(), runtime.title()];
+            Case::new(cells, move |lab: &Lab| match (&lab.product, absent()) {
+                (None, _) => Outcome::Skipped("needs the product, and --bare-only was given".to_owned()),
+                (_, Some(reason)) => Outcome::Skipped(reason.to_owned()),
+                (Some(_), None) => attempt(lab, &runtime).into(),
+            })
+        })
+    });
+    missing.chain(cases).collect()
+}
+
+pub(crate) fn passed(text: impl Into<String>) -> Result<Outcome> {
     Ok(Outcome::Passed(vec![text.into()]))
 }
 
@@ -199,14 +208,10 @@ fn together(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let last = pod.limits(0)?.memory / MIB;
     ensure!([300, 320, 340, 360].contains(&last), "{last} MiB was never asked for");
 
-    let path = pod.lock()?;
-    std::fs::create_dir_all("/run/runc-strict/locks")?;
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-    let held = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| why)?;
+    let held = pod.lock()?;
     let busy = pod.set(0, &["--memory-limit", "200Mi"], &["--timeout", "0"])?;
     ensure!(busy.code == Some(8), "{busy}");
     ensure!(pod.limits(0)?.memory / MIB == last, "a change without the lock");
-    std::fs::remove_file(&path)?;
     drop(held);
     pod.set(0, &["--memory-limit", "200Mi"], &[])?.require_success()?;
     pod.finish()?;

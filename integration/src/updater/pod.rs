@@ -1,9 +1,11 @@
 //! A pod of this run: a cgroup that is called as the kubelet's are, with sleeping containers in it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::runtime::Runtime;
 use crate::sys;
 use crate::trial::{Entry, Front, Trial};
 
-use super::PATIENCE;
+use super::{PATIENCE, calls};
 
 /// 2^20 bytes.
 pub(super) const MIB: u64 = 1 << 20;
@@ -180,13 +182,7 @@ impl<'a> Pod<'a> {
 
     /// Has the container write so many MiB to a file.
     pub(super) fn fill(&self, at: usize, file: &str, mebibytes: u32) -> Result<()> {
-        // by the bare runtime: who writes doesn't matter here
-        let trial = self.trial(at)?.behind_the_product();
-        let (to, count) = (format!("of={file}"), format!("count={mebibytes}"));
-        let words =
-            ["/bin/busybox", "dd", "if=/dev/zero", to.as_str(), "bs=1048576", count.as_str(), "conv=fsync"];
-        let call = trial.call().arguments(["exec", "--user", "0:0", &trial.id]).arguments(words);
-        call.run(b"")?.require_success().map(drop)
+        calls::fill(self.trial(at)?, file, mebibytes)
     }
 
     /// The container's first process.
@@ -278,10 +274,12 @@ impl<'a> Pod<'a> {
 
     /// Whether something of a container's limits is kept against its engine.
     pub(super) fn keeps(&self, at: usize) -> Result<bool> {
-        let answer = self.updater(&["status", "--json", "--container", self.id(at)])?.require_success()?;
-        let cgroups = answer.report()?["cgroups"].clone();
-        let rows = cgroups.as_array().context("no cgroups in the status")?;
-        Ok(rows.iter().any(|row| row["sticky"].as_object().is_some_and(|held| !held.is_empty())))
+        calls::keeps(self.trial(at)?)
+    }
+
+    /// The file of a container's overrides.
+    pub(super) fn override_file(&self, at: usize) -> Result<PathBuf> {
+        calls::override_file(self.trial(at)?)
     }
 
     /// Makes a container one that the product didn't start.
@@ -315,11 +313,20 @@ impl<'a> Pod<'a> {
         bail!("no transaction on this pod is under way")
     }
 
-    /// The lock of this pod.
-    pub(super) fn lock(&self) -> Result<PathBuf> {
-        use std::os::unix::fs::MetadataExt;
+    /// Takes the lock of this pod, until what comes back is dropped: the byte of its cgroup's number (fcntl(2), open file
+    /// description locks).
+    pub(super) fn lock(&self) -> Result<File> {
         let folder = fs::metadata(place(&self.path(), "memory.").with_file_name(""))?;
-        Ok(Path::new("/run/runc-strict/locks").join(format!("cgroup-{}", folder.ino())))
+        let file = File::options().write(true).open("/run/runc-strict/lock").context("open the locks")?;
+        let byte = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: folder.ino().cast_signed(),
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&byte)).context("lock the pod")?;
+        Ok(file)
     }
 
     /// Deletes the containers, and what this pod's transactions left in /run.
@@ -330,25 +337,13 @@ impl<'a> Pod<'a> {
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
+        self.trials.iter().for_each(calls::forget_overrides);
         // a cgroup inside would keep the container's own from going away
-        for trial in &self.trials {
-            for folder in ["overrides/root%2F", "overridden/"] {
-                let root = trial.root().display().to_string().replace('/', "%2F");
-                let _ = fs::remove_file(
-                    Path::new("/run/runc-strict").join(format!("{folder}{root}")).join(&trial.id),
-                );
-            }
-        }
         for at in 0..self.trials.len() {
             let inner = format!("{}/inner", self.cgroup(at));
             let _ = fs::remove_dir(place(&inner, "cpu.").with_file_name(""));
         }
-        let folder = Path::new("/run/runc-strict/transactions");
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&self.uid)) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        calls::forget_transactions(&self.uid);
     }
 }
 
@@ -364,7 +359,7 @@ impl Drop for Twin {
 }
 
 /// A file of a cgroup of version 1.
-fn place(cgroup: &str, file: &str) -> PathBuf {
+pub(super) fn place(cgroup: &str, file: &str) -> PathBuf {
     let controller = file.split('.').next().unwrap_or_default();
     Path::new("/sys/fs/cgroup").join(controller).join(cgroup.trim_start_matches('/')).join(file)
 }

@@ -2,7 +2,6 @@
 //! the kernel's own files tell what came of it.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -132,7 +131,7 @@ pub(super) fn dropped(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
 pub(super) fn damaged(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let pod = Pod::make(lab, runtime, 1)?;
     pod.set(0, &["--memory-limit", "400Mi"], &[])?.require_success()?;
-    let file = find(Path::new("/run/runc-strict/overrides"), pod.id(0)).context("no override file")?;
+    let file = pod.override_file(0)?;
     fs::write(&file, "{").context("damage the file")?;
     pod.update(0, &["--resources", "-"], &pinned())?.require_success()?;
     ensure!(memory(&pod)? == 256, "the engine's update set {} MiB", memory(&pod)?);
@@ -143,9 +142,4 @@ pub(super) fn damaged(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     ensure!(memory(&pod)? == 300, "{} MiB", memory(&pod)?);
     pod.finish()?;
     passed("256 MiB as the engine says, and told")
-}
-
-fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
-    let below = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path().join(name));
-    below.into_iter().find(|path| path.is_file())
 }

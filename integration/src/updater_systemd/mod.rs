@@ -2,16 +2,18 @@
 //! slice of its pod are units. What systemd isn't told is undone by its next reload, so each case reloads it and looks
 //! again.
 
+mod crash;
 mod pod;
+mod sticky;
 
 use std::path::Path;
-use std::rc::Rc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::case::{Case, Outcome, Suite};
 use crate::lab::Lab;
-use crate::runtime::{Runtime, find_program};
+use crate::runtime::Runtime;
+use crate::updater::{Trying, cases_of, passed};
 use pod::{MIB, Pod, State};
 
 /// `suites run updater-systemd`.
@@ -21,8 +23,6 @@ pub(crate) const SUITE: Suite<Lab> = Suite {
     headings: &["what", "runtime", "result"],
     cases,
 };
-
-type Trying = fn(&Lab, &Runtime) -> Result<Outcome>;
 
 const TRIED: &[(&str, Trying)] = &[
     ("what is written past systemd doesn't last", |lab, runtime| raw(lab, runtime)),
@@ -34,44 +34,25 @@ const TRIED: &[(&str, Trying)] = &[
     ("a change that fails in the middle leaves nothing behind, with systemd neither", failed),
     ("page cache goes under a lower limit, nothing is killed", cached),
     ("memory that can't be reclaimed is not taken away", refused),
-    ("kill -9 in the middle leaves old or new after recover", killed),
+    ("kill -9 at any change leaves old or new after recover", crash::killed),
+    ("an engine's update keeps what was set, across reloads, until it says something new", sticky::kept),
+    ("a damaged override file lets the engine's update through", sticky::damaged),
 ];
 
 fn cases(lab: &Lab) -> Vec<Case<Lab>> {
-    let mut cases = Vec::new();
-    for (kind, reason) in &lab.missing {
-        let reason = reason.clone();
-        cases.push(Case::new(vec!["all".to_owned(), kind.name().to_owned()], move |_| {
-            Outcome::Skipped(reason.clone())
-        }));
-    }
-    for (name, attempt) in TRIED {
-        for runtime in lab.runtimes.clone().into_iter().map(Rc::new) {
-            let cells = vec![(*name).to_owned(), runtime.title()];
-            cases.push(Case::new(cells, move |lab: &Lab| match absent(lab) {
-                Some(reason) => Outcome::Skipped(reason.to_owned()),
-                None => attempt(lab, &runtime).into(),
-            }));
-        }
-    }
-    cases
+    cases_of(lab, TRIED, absent)
 }
 
 /// What this suite needs and isn't here.
-fn absent(lab: &Lab) -> Option<&'static str> {
+fn absent() -> Option<&'static str> {
     let systemd = std::fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd");
     match () {
-        () if lab.product.is_none() => Some("needs the product, and --bare-only was given"),
         () if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() => {
             Some("needs pure cgroup v2, and /sys/fs/cgroup isn't a cgroup2 mount here")
         }
         () if !systemd => Some("needs systemd as process 1"),
         () => None,
     }
-}
-
-fn passed(text: impl Into<String>) -> Result<Outcome> {
-    Ok(Outcome::Passed(vec![text.into()]))
 }
 
 /// An error that names each file that differs.
@@ -242,48 +223,4 @@ fn refused(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     ensure!(pod.number("memory.events", "oom_kill")? == 0, "something was killed");
     pod.finish()?;
     passed("exit 3, nothing changed, no kill")
-}
-
-/// More writes than the change makes.
-const MOST: u32 = 80;
-
-/// Each third one: every single one is tried where a container is cheaper, on cgroup v1.
-const EACH: usize = 3;
-
-fn killed(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
-    if find_program("strace").is_err() {
-        return Ok(Outcome::Skipped("strace isn't installed, which sends the signal".to_owned()));
-    }
-    let pod = Pod::make(lab, runtime)?;
-    let before = pod.state()?;
-    let words: Vec<&str> = WORDS.iter().copied().chain(["--mode", "direct"]).collect();
-    let (mut between, mut old, mut kills) = (0, 0, 0);
-    for n in (1..MOST).step_by(EACH) {
-        let answer = pod.killed_at(n, &words)?;
-        if answer.succeeded() {
-            expect(&pod, &asked(pod.is_nested()), "after the whole change")?;
-            ensure!(between > 0, "no kill hit the middle, so that nothing was shown");
-            pod.finish()?;
-            return passed(format!("killed {kills} times: {between} in the middle, {old} old after recover"));
-        }
-        ensure!(answer.code.is_none() || answer.code == Some(137), "{answer}");
-        kills += 1;
-        between += u32::from(pod.state()? != before);
-        pod.updater(&["recover"])?.require_success()?;
-        let now = pod.state()?;
-        if now == before {
-            old += 1;
-            continue;
-        }
-        if now.get("scope memory.max") == before.get("scope memory.max") {
-            same(&now, &before, &format!("killed at write {n}"))?;
-        }
-        expect(&pod, &asked(pod.is_nested()), &format!("killed at write {n}"))?;
-        let back = pod.updater(&["history", "--json"])?.report()?;
-        let last = back["transactions"].as_array().and_then(|all| all.last()).context("no transaction")?;
-        let name = last["transaction"].as_str().context("no name")?.to_owned();
-        pod.updater(&["rollback", &name])?.require_success()?;
-        same(&pod.state()?, &before, "undone between two kills")?;
-    }
-    bail!("it still writes at {MOST}")
 }

@@ -12,6 +12,7 @@ use crate::call::{Answer, Call};
 use crate::lab::Lab;
 use crate::runtime::{Runtime, find_program};
 use crate::trial::{Entry, Front, Trial};
+use crate::updater::calls;
 
 /// 2^20 bytes.
 pub(super) const MIB: u64 = 1 << 20;
@@ -83,7 +84,7 @@ impl<'a> Pod<'a> {
         Ok(pod)
     }
 
-    fn trial(&self) -> Result<&Trial<'a>> {
+    pub(super) fn trial(&self) -> Result<&Trial<'a>> {
         self.trial.as_ref().context("the container was taken away")
     }
 
@@ -167,14 +168,14 @@ impl<'a> Pod<'a> {
 
     /// Has the container write so many MiB to a file.
     pub(super) fn fill(&self, file: &str, mebibytes: u32) -> Result<()> {
+        calls::fill(self.trial()?, file, mebibytes)
+    }
+
+    /// The product's update, as an engine calls it.
+    pub(super) fn update(&self, globals: &[&str], words: &[&str], stdin: &str) -> Result<Answer> {
         let trial = self.trial()?;
-        let (to, count) = (format!("of={file}"), format!("count={mebibytes}"));
-        let words =
-            ["/bin/busybox", "dd", "if=/dev/zero", to.as_str(), "bs=1048576", count.as_str(), "conv=fsync"];
-        // by the bare runtime: who writes doesn't matter here
-        let call = trial.behind_the_product().call();
-        let call = call.arguments(["exec", "--user", "0:0", &trial.id]).arguments(words);
-        call.run(b"")?.require_success().map(drop)
+        let call = trial.call().arguments(globals).argument("update").arguments(words);
+        call.argument(&trial.id).run(stdin.as_bytes())
     }
 
     /// `cgroup-updater` with these words.
@@ -192,13 +193,12 @@ impl<'a> Pod<'a> {
             .run(b"")
     }
 
-    /// The same, ended by SIGKILL at its n-th write(2).
-    pub(super) fn killed_at(&self, n: u32, words: &[&str]) -> Result<Answer> {
+    /// The same behind another program.
+    pub(super) fn wrapped(&self, wrapper: &[&str], words: &[&str]) -> Result<Answer> {
         let trial = self.trial()?;
-        let streams = trial.dir.join(format!("killed-{n}"));
-        let inject = format!("inject=write,sendto:signal=KILL:when={n}");
-        let call = Call::new(&self.lab.room, &find_program("strace")?, &streams);
-        let call = call.arguments(["-qq", "-o", "/dev/null", "-e", "trace=write,sendto", "-e", &inject]);
+        let (program, rest) = wrapper.split_first().context("no wrapper")?;
+        let streams = trial.dir.join(format!("wrapped-{}", self.lab.next_name()));
+        let call = Call::new(&self.lab.room, &find_program(program)?, &streams).arguments(rest);
         let call = call.argument(self.lab.product.as_ref().context("no product")?);
         let call = call.arguments(["cgroup-updater", "set", "--container", &trial.id]).arguments(words);
         call.environment("RUNC_STRICT_CONFIG", trial.dir.join("config.toml")).run(b"")
@@ -218,6 +218,7 @@ impl<'a> Pod<'a> {
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
+        self.trial.iter().for_each(calls::forget_overrides);
         drop(self.trial.take());
         let slice = self.slice();
         for words in [["stop", slice.as_str()], ["revert", slice.as_str()]] {
@@ -226,11 +227,6 @@ impl Drop for Pod<'_> {
                 let _ = Call::new(&self.lab.room, &systemctl, &streams).arguments(words).run(b"");
             }
         }
-        let folder = Path::new("/run/runc-strict/transactions");
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&slice)) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        calls::forget_transactions(&slice);
     }
 }

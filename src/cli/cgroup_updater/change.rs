@@ -16,10 +16,10 @@ use super::signs::Moment;
 use super::sticky::{self, Lasting};
 use super::target::{self, Found};
 use crate::error::Error;
-use crate::node::audit::{Line, Resize};
+use crate::node::audit::{self, Line, Resize};
 use crate::node::cgroup::Tree;
 use crate::node::config::Config;
-use crate::node::transaction::Site;
+use crate::node::transaction::{Lock, Site};
 use crate::resize::desired::desired;
 use crate::resize::knob::CgroupVersion;
 use crate::resize::knobs::Knobs;
@@ -122,7 +122,7 @@ impl Change<'_> {
         let how = self.how;
         let locks = self.pods.iter().map(|one| lock_name(&tree, &one.found)).collect::<Result<_, _>>()?;
         // a dry run changes nothing, and waits for nobody
-        let held = if how.dry_run { Vec::new() } else { commit::hold(&locks, how.timeout)? };
+        let held = if how.dry_run { None } else { Some(commit::hold(&locks, how.timeout)?) };
         let wishes =
             Wishes { mode: how.mode, formula: how.weight_formula, force: how.force, timeout: how.timeout };
         let stage = Stage::new(tree, files(&self.pods), wishes);
@@ -233,7 +233,7 @@ fn lock_name(tree: &Tree, found: &Found) -> Result<String, Halt> {
     let place =
         found.pod.as_ref().map(|(place, _)| place).or_else(|| found.containers.first().map(|one| &one.place));
     let place = place.ok_or_else(|| Halt::not_found("there is no container"))?;
-    Ok(format!("cgroup-{}", tree.group(&place.main())?.number()))
+    Ok(Lock::of_cgroup(tree.group(&place.main())?.number()))
 }
 
 /// The lines in the audit log: one for each container.
@@ -246,6 +246,7 @@ struct Audit<'a> {
 impl Audit<'_> {
     fn done(&self, outcome: &Outcome) {
         let config = Config::load().unwrap_or_default();
+        let mut lines = Vec::new();
         for (one, planned) in self.pods.iter().zip(&outcome.plans) {
             for name in one.requests.keys() {
                 let container = Level::Container(name.clone());
@@ -266,9 +267,10 @@ impl Audit<'_> {
                 } else {
                     "change"
                 };
-                self.write(&config, one, name, verdict, None, resize);
+                lines.push(self.line(&config, one, name, verdict, None, resize));
             }
         }
+        self.write(&config, lines);
     }
 
     fn failed(&self, halt: &Halt) {
@@ -277,15 +279,15 @@ impl Audit<'_> {
             Exit::WouldOom | Exit::Infeasible | Exit::Usage | Exit::Busy | Exit::NotFound => "deny",
             _ => "error",
         };
-        for one in self.pods {
-            for name in one.requests.keys() {
-                let resize = Resize { transaction: halt.transaction.clone(), ..Resize::default() };
-                self.write(&config, one, name, verdict, Some(halt.message.clone()), resize);
-            }
-        }
+        let line = |one: &Wanted, name: &String| {
+            let resize = Resize { transaction: halt.transaction.clone(), ..Resize::default() };
+            self.line(&config, one, name, verdict, Some(halt.message.clone()), resize)
+        };
+        let lines = self.pods.iter().flat_map(|one| one.requests.keys().map(|name| line(one, name)).collect::<Vec<_>>());
+        self.write(&config, lines.collect());
     }
 
-    fn write(
+    fn line(
         &self,
         config: &Config,
         one: &Wanted,
@@ -293,7 +295,7 @@ impl Audit<'_> {
         verdict: &str,
         reason: Option<String>,
         resize: Resize,
-    ) {
+    ) -> Line {
         let member = one.found.containers.iter().find(|one| one.name == *name);
         let key = member.and_then(|one| one.key.as_ref());
         let mut line = Line::new(
@@ -307,8 +309,12 @@ impl Audit<'_> {
         verdict.clone_into(&mut line.verdict);
         line.reason = reason;
         line.resize = Some(resize);
+        line
+    }
+
+    fn write(&self, config: &Config, lines: Vec<Line>) {
         // the resize is done; a log that can't be written is told and stops nothing
-        if let Err(why) = line.append(&config.audit.path, self.since) {
+        if let Err(why) = audit::append(lines, &config.audit.path, self.since) {
             crate::cli::fail(&why);
         }
     }

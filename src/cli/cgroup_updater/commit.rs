@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::exit::{Exit, Halt};
-use super::history;
+use super::recover;
 use super::show::Progress;
 use crate::node::process::ProcessKey;
 use crate::node::transaction::{self, End, Failure, Head, Hold, Journal, Lock, Scene, Story};
@@ -29,7 +29,7 @@ pub(super) struct Commit<'a> {
 ///
 /// # Errors
 /// Exit 8 where somebody has one of them until the time is over.
-pub(super) fn hold(locks: &BTreeSet<String>, timeout: u64) -> Result<Vec<Lock>, Halt> {
+pub(super) fn hold(locks: &BTreeSet<String>, timeout: u64) -> Result<Lock, Halt> {
     let deadline = Instant::now() + Duration::from_secs(timeout);
     let mut wanted = locks.clone();
     loop {
@@ -40,7 +40,7 @@ pub(super) fn hold(locks: &BTreeSet<String>, timeout: u64) -> Result<Vec<Lock>, 
         // what was left behind may hold other pods, too
         let more: BTreeSet<String> = left.iter().flat_map(|story| story.head.locks.clone()).collect();
         if more.is_subset(&wanted) {
-            left.iter().try_for_each(|story| history::undo(story, timeout))?;
+            left.iter().try_for_each(|story| recover::undo(story, timeout))?;
             return Ok(held);
         }
         drop(held);
@@ -49,14 +49,11 @@ pub(super) fn hold(locks: &BTreeSet<String>, timeout: u64) -> Result<Vec<Lock>, 
 }
 
 /// Takes these locks in their order.
-pub(super) fn take(locks: &BTreeSet<String>, deadline: Instant) -> Result<Vec<Lock>, Halt> {
-    let one = |lock: &String| {
-        Lock::take(lock, deadline)?.ok_or_else(|| {
-            let hint = "wait for it, or give a longer --timeout";
-            Halt::new(Exit::Busy, format!("another transaction on the same pod is under way; {hint}"))
-        })
-    };
-    locks.iter().map(one).collect()
+pub(super) fn take(locks: &BTreeSet<String>, deadline: Instant) -> Result<Lock, Halt> {
+    Lock::take(locks.iter().map(String::as_str), deadline)?.ok_or_else(|| {
+        let hint = "wait for it, or give a longer --timeout";
+        Halt::new(Exit::Busy, format!("another transaction on the same pod is under way; {hint}"))
+    })
 }
 
 /// Writes the journal, applies the steps of each pod, and undoes all of them if that fails. Returns the transaction's name,
@@ -124,7 +121,7 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
         }
         (_, false) => {
             let rest = remains.join("; ");
-            (Exit::RollbackFailed, End::Failed, format!("{why}; not everything could be rolled back: {rest}"))
+            (Exit::RollbackFailed, End::Failed, format!("{why}; not everything could be rolled back: {rest}; when that is mended, recover tries again"))
         }
     };
     // the end of the journal is told even if it can't be written: nothing is to be done twice

@@ -1,7 +1,8 @@
-//! Transactions of before: shown, undone by name, and, where their process was killed, brought to an end.
+//! Transactions of before: shown, and undone by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,22 +10,24 @@ use serde_json::json;
 
 use super::commit::{self, Commit};
 use super::exit::{Exit, Halt};
-use super::options::{History, Recover, Rollback};
-use super::show::{self, Outcome, PodPlan, Progress, SCHEMA};
+use super::options::{History, Rollback};
+use super::show::{self, Outcome, PodPlan, SCHEMA};
 use super::sticky;
 use crate::node::audit::{Line, Resize};
 use crate::node::cgroup::{self, Place, Tree, is_same};
 use crate::node::config::Config;
 use crate::node::systemd::Systemd;
-use crate::node::transaction::{self, End, Hold, Journal, Scene, Site, Story};
+use crate::node::transaction::{self, End, Hold, Scene, Site, Story};
 use crate::node::version;
 use crate::policy::subject::Pod;
 use crate::quote::{escaped, quoted};
 use crate::resize::convert::weight::WeightFormula;
+use crate::resize::knob::Knob;
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::rollback::rollback as backwards;
 use crate::resize::plan::{Action, Level, Plan, Step};
 use crate::resize::snapshot::{CgroupKey, RuntimeAbilities};
+use crate::resize::value::Value;
 use crate::resize::verify::accepts;
 
 /// `history`.
@@ -138,9 +141,7 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
     }
     let steps = backwards(&story.applied(), scene.way);
     let steps: Vec<Step> = steps.into_iter().filter(|step| scene.sites.contains_key(&step.cgroup)).collect();
-    for (key, site) in &scene.sites {
-        scene.before.insert(key.clone(), cgroup::cgroup(&site.group, &scene.files)?);
-    }
+    look(&mut scene)?;
     if !asked.force {
         unchanged(&story, &scene)?;
     }
@@ -171,6 +172,14 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         holds,
     };
     super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
+    Ok(())
+}
+
+/// Reads what the cgroups hold now.
+pub(super) fn look(scene: &mut Scene) -> Result<(), Halt> {
+    for (key, site) in &scene.sites {
+        scene.before.insert(key.clone(), cgroup::cgroup(&site.group, &scene.files)?);
+    }
     Ok(())
 }
 
@@ -224,86 +233,48 @@ fn told(
 
 /// Refuses to undo what somebody else has changed since.
 fn unchanged(story: &Story, scene: &Scene) -> Result<(), Halt> {
-    let mut left: BTreeMap<(&CgroupKey, &crate::resize::knob::Knob), (&Step, &crate::resize::value::Value)> =
-        BTreeMap::new();
-    let applied = story.applied();
-    for step in &applied {
-        if let Action::Set { knob, new, .. } = &step.action {
-            left.insert((&step.cgroup, knob), (step, new));
+    let last = |values: &[Value]| values.len().saturating_sub(1)..values.len();
+    match changed_since(story, scene, last) {
+        None => Ok(()),
+        Some(found) => {
+            let hint = "something else has changed it; --force undoes it all the same";
+            Err(Halt::new(Exit::Infeasible, format!("{found}: {hint}")))
         }
     }
-    for ((key, knob), (step, wanted)) in left {
-        let (Some(now), Some(site)) = (scene.before.get(key), scene.sites.get(key)) else { continue };
-        if !accepts(knob, wanted, now, site.owner(), scene.page) && now.has(knob) {
-            let found = now.get(knob).map(ToString::to_string).unwrap_or_default();
-            return Err(Halt::new(
-                Exit::Infeasible,
-                format!(
-                    "{}: {knob} was set to {wanted} and is {found} now: something else has changed it; --force undoes it all the same",
-                    scene.name(key, &step.level)
-                ),
-            ));
+}
+
+/// A knob that holds none of the values which a transaction may have left in it, in words. They are in the order in which
+/// they were set, with what was before at the beginning; `accepted` says which of them count.
+pub(super) fn changed_since(
+    story: &Story,
+    scene: &Scene,
+    accepted: impl Fn(&[Value]) -> Range<usize>,
+) -> Option<String> {
+    let mut left: BTreeMap<(CgroupKey, Knob), (Level, Vec<Value>)> = BTreeMap::new();
+    for step in story.applied() {
+        if let Action::Set { knob, old, new, .. } = step.action {
+            let (_, values) = left.entry((step.cgroup, knob)).or_insert_with(|| (step.level, vec![old]));
+            values.push(new);
         }
     }
-    Ok(())
-}
-
-/// `recover`.
-pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
-    let mut names = Vec::new();
-    let mut failed: Option<Halt> = None;
-    for story in transaction::unfinished()?.into_iter().filter(Story::is_abandoned) {
-        let held = commit::take(&story.head.locks, deadline(asked.timeout))?;
-        // whoever had the lock may have done it
-        match transaction::story(&story.head.transaction) {
-            Ok(story) if story.is_abandoned() => match undo(&story, asked.timeout) {
-                Ok(()) => names.push(story.head.transaction.clone()),
-                Err(halt) => failed = Some(halt),
-            },
-            _ => {}
+    left.iter().find_map(|((key, knob), (level, values))| {
+        let (now, site) = (scene.before.get(key)?, scene.sites.get(key)?);
+        let found = now.get(knob)?;
+        let accepts = |value: &Value| accepts(knob, value, now, site.owner(), scene.page);
+        if values.get(accepted(values))?.iter().any(accepts) {
+            return None;
         }
-        drop(held);
-    }
-    if let Some(halt) = failed {
-        return Err(halt);
-    }
-    let text = match (asked.json, names.as_slice()) {
-        (true, names) => show::line(&json!({ "v": SCHEMA, "command": "recover", "recovered": names })),
-        (false, []) => "Nothing to recover.\n".to_owned(),
-        (false, names) => names.iter().map(|name| format!("Rolled back: {name}\n")).collect(),
-    };
-    super::super::print(&text);
-    Ok(())
+        let set = values.last()?;
+        Some(format!("{}: {knob} was set to {set} and is {found} now", scene.name(key, level)))
+    })
 }
 
-/// Brings to an end what a killed process left; its locks are held.
-pub(super) fn undo(story: &Story, timeout: u64) -> Result<(), Halt> {
-    let scene = scene(story, timeout, false)?;
-    let mut applied = story.applied();
-    applied.retain(|step| scene.sites.contains_key(&step.cgroup));
-    let journal = Journal::resume(story)?;
-    let progress = Progress::default();
-    let mut remains = transaction::undo(&scene, &applied, &progress);
-    let overrides = story.head.sticky.iter().filter_map(|hold| hold.undo().err());
-    remains.extend(overrides.map(|why| why.to_string()));
-    progress.end();
-    let why = "its process was killed".to_owned();
-    if remains.is_empty() {
-        return Ok(journal.end(End::RolledBack, Some(why), remains)?);
-    }
-    let name = story.head.transaction.clone();
-    journal.end(End::Failed, Some(why), remains.clone())?;
-    let message =
-        format!("transaction {name} was killed half way, and can't be rolled back: {}", remains.join("; "));
-    Err(Halt { exit: Exit::RollbackFailed, message, transaction: Some(name), remains })
-}
-
-fn deadline(timeout: u64) -> Instant {
+pub(super) fn deadline(timeout: u64) -> Instant {
     Instant::now() + Duration::from_secs(timeout)
 }
 
 /// The cgroups of a journal, as far as they are still the same ones.
-fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
+pub(super) fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
     let tree = Tree::open()?;
     let mut sites = BTreeMap::new();
     let mut abilities = RuntimeAbilities::default();
@@ -340,6 +311,7 @@ fn scene(story: &Story, timeout: u64, force: bool) -> Result<Scene, Halt> {
         systemd,
         sites,
         before: BTreeMap::<CgroupKey, Knobs>::new(),
+        whole: Mutex::default(),
         files,
         abilities,
         page: cgroup::page(),

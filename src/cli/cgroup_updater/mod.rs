@@ -9,6 +9,7 @@ mod exclusive;
 mod exit;
 mod history;
 mod options;
+mod recover;
 mod scene;
 mod show;
 mod signs;
@@ -64,7 +65,7 @@ enum Command {
     /// Undo a transaction
     #[command(after_help = EXIT_CODES)]
     Rollback(options::Rollback),
-    /// Undo what killed runs of this command left half done
+    /// Undo what killed runs of this command left half done, and try again what could not be rolled back
     #[command(after_help = EXIT_CODES)]
     Recover(options::Recover),
     /// Show the transactions since boot
@@ -79,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         Command::Unset(asked) => (asked.how.json, unset::unset(asked)),
         Command::Status(asked) => (asked.json, status::status(asked)),
         Command::Rollback(asked) => (asked.json, history::rollback(asked)),
-        Command::Recover(asked) => (asked.json, history::recover(asked)),
+        Command::Recover(asked) => (asked.json, recover::recover(asked)),
         Command::History(asked) => (asked.json, history::history(asked)),
     };
     match done {

@@ -12,6 +12,7 @@ use super::target::{Found, Member};
 use crate::node::cgroup::{self, Place, Tree};
 use crate::node::process::ProcessKey;
 use crate::node::runtime;
+use crate::node::state::Format;
 use crate::node::systemd::{self, Systemd};
 use crate::node::transaction::{Runtime, Scene, Site, stated};
 use crate::node::version::{self, Kind, Version};
@@ -61,11 +62,9 @@ impl Real {
     /// The runtime's way to a container, if its state is one that this runtime reads.
     fn of(&self, member: &Member) -> Option<Runtime> {
         let key = member.key.as_ref()?;
-        let folder = key.root.join(&key.id);
-        let crun = folder.join("status").is_file();
         let fits = match self.version.kind {
-            Kind::Crun => crun,
-            Kind::Runc => !crun && folder.join("state.json").is_file(),
+            Kind::Crun => member.format == Some(Format::Status),
+            Kind::Runc => member.format == Some(Format::StateJson),
             Kind::Youki | Kind::Unknown => false,
         };
         let program = self.program.clone().filter(|_| fits && member.init.is_some())?;
@@ -154,6 +153,7 @@ impl Stage {
             systemd: self.systemd.into_inner().unwrap_or_else(PoisonError::into_inner).map(Mutex::new),
             sites: all,
             before,
+            whole: Mutex::default(),
             files: self.files,
             abilities: self.real.abilities(),
             page: cgroup::page(),
@@ -188,11 +188,10 @@ impl Stage {
         let known = found.containers.iter().zip(&runtimes).filter(|(member, _)| is_wanted(member));
         let known: Vec<_> = known.map(|(member, runtime)| (member.name.clone(), runtime.is_some())).collect();
         let mode = mode(auto, &known)?;
-        // a runtime gets the complete set, systemd writes all that it knows, and of a container of ours under crun it is
-        // kept what the engine had: elsewhere only what is asked for is read
+        // systemd writes all that it knows, and of a container of ours under crun it is kept what the engine had:
+        // elsewhere only what is asked for is read
         let kept = crun && found.containers.iter().any(|one| one.recorded);
-        let some = mode == snapshot::Mode::Direct && !by_unit && !kept;
-        let controllers = some.then(|| self.controllers(requests));
+        let controllers = (!by_unit && !kept).then(|| self.controllers(requests));
         let mut opening = Opening { stage: self, title, controllers, sites: Vec::new() };
         let (mut containers, mut shrunk) = (Vec::new(), false);
         for (member, runtime) in found.containers.iter().zip(runtimes) {

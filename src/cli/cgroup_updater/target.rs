@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::exit::{Exit, Halt};
@@ -18,7 +19,7 @@ use crate::node::cgroup::{Place, Tree, container_id, pod_of};
 use crate::node::file;
 use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key};
-use crate::node::state::State;
+use crate::node::state::{Format, State};
 use crate::policy::subject::Pod;
 use crate::quote::quoted;
 
@@ -57,6 +58,8 @@ pub(super) struct Member {
     pub(super) init: Option<ProcessKey>,
     /// Where its runtime keeps it.
     pub(super) key: Option<Key>,
+    /// How.
+    pub(super) format: Option<Format>,
     /// True if runc-strict started it.
     pub(super) recorded: bool,
 }
@@ -335,6 +338,7 @@ fn look(tree: &Tree, place: Place, key: Option<Key>) -> Known {
     let (key, state, init) = if is_here { (key, state, init) } else { (None, None, None) };
     let nested = place.child("container");
     let nested = there.filter(|there| is_here && *there == nested && place.name().ends_with(".scope"));
+    let format = state.as_ref().map(|state| state.format);
     let annotations = state.map(|state| annotations(&state.bundle)).unwrap_or_default();
     let annotation =
         |names: [&str; 2]| names.iter().find_map(|name| annotations.get(*name)?.as_str()).map(str::to_owned);
@@ -350,14 +354,19 @@ fn look(tree: &Tree, place: Place, key: Option<Key>) -> Known {
     let id = key.as_ref().map(|key| key.id.clone());
     let name = names.container.clone().or(id).unwrap_or_else(|| container_id(place.name()).to_owned());
     Known {
-        member: Member { name, place, nested, init, key, recorded: is_recorded },
+        member: Member { name, place, nested, init, key, format, recorded: is_recorded },
         names,
         sandbox: kind.as_deref() == Some("sandbox"),
     }
 }
 
-fn annotations(bundle: &Path) -> serde_json::Map<String, Json> {
+fn annotations(bundle: &Path) -> BTreeMap<String, Json> {
+    /// Nothing else of the document is kept.
+    #[derive(Default, Deserialize)]
+    struct Document {
+        #[serde(default)]
+        annotations: Option<BTreeMap<String, Json>>,
+    }
     let text = file::read_text(&bundle.join("config.json"), LIMIT).unwrap_or_default();
-    let document: Json = serde_json::from_str(&text).unwrap_or_default();
-    document.get("annotations").and_then(Json::as_object).cloned().unwrap_or_default()
+    serde_json::from_str::<Document>(&text).unwrap_or_default().annotations.unwrap_or_default()
 }

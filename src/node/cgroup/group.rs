@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -21,21 +22,23 @@ const LIMIT: u64 = 1024 * 1024;
 /// The kernel prints such files in pieces of a page.
 const PAGE: usize = 4096;
 
-/// The text of a cgroup's file. The kernel fills up to a page before a read(2) of it returns (fs/seq_file.c:
-/// `seq_read_iter`), so that less than half a page is all of it, and nobody has to ask for the end.
-fn text_of(mut file: File) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; PAGE];
+/// The text of a cgroup's file from its beginning. The kernel fills up to a page before a read(2) of it returns
+/// (fs/seq_file.c: `seq_read_iter`), so that less than half a page is all of it, and nobody has to ask for the end.
+fn text_of(file: &File) -> io::Result<String> {
+    let mut page = [0; PAGE];
     let length = loop {
-        match file.read(&mut text) {
+        match file.read_at(&mut page, 0) {
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
             other => break other?,
         }
     };
-    text.truncate(length);
+    let mut text = page.get(..length).unwrap_or_default().to_vec();
     if length >= PAGE / 2 {
-        file.take(LIMIT).read_to_end(&mut text)?;
+        let mut rest = file;
+        rest.seek(SeekFrom::Start(length as u64))?;
+        rest.take(LIMIT).read_to_end(&mut text)?;
     }
-    Ok(text)
+    Ok(String::from_utf8(text).unwrap_or_else(|why| String::from_utf8_lossy(why.as_bytes()).into_owned()))
 }
 
 /// A cgroup by its folders' numbers, which the kernel doesn't use again: (controller, inode).
@@ -51,11 +54,66 @@ pub fn is_same(then: &Identity, now: &Identity) -> bool {
 pub struct Group {
     version: CgroupVersion,
     place: Place,
-    /// By controller: where it is, and the folder.
-    folders: Vec<(String, PathBuf, File)>,
+    folders: Vec<Folder>,
     /// The names of its files of huge pages, once they were looked for.
     hugepages: OnceLock<Vec<String>>,
 }
+
+/// A cgroup's folder in one hierarchy.
+#[derive(Debug)]
+pub(super) struct Folder {
+    controller: String,
+    path: PathBuf,
+    /// Its number, by which it is known again.
+    number: u64,
+    /// The hierarchy's top, and the way from there.
+    top: Arc<OwnedFd>,
+    inside: PathBuf,
+    /// The descriptor; none while it rests.
+    opened: Mutex<Option<Arc<File>>>,
+}
+
+impl Folder {
+    /// Opens the folder `inside` the hierarchy that is mounted on `point`.
+    pub(super) fn open(
+        controller: &str,
+        point: &Path,
+        top: &Arc<OwnedFd>,
+        inside: &Path,
+    ) -> Result<Folder, Errno> {
+        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+        let file = beneath(top, inside, FOLDER)?;
+        let number = file.metadata().map_err(|why| errno(&why))?.ino();
+        Ok(Folder {
+            controller: controller.to_owned(),
+            path: point.join(inside),
+            number,
+            top: Arc::clone(top),
+            inside: inside.to_owned(),
+            opened: Mutex::new(Some(Arc::new(file))),
+        })
+    }
+
+    /// The descriptor; after a rest it is opened anew, and must be of the same folder.
+    fn file(&self) -> Result<Arc<File>, Errno> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = opened.as_ref() {
+            return Ok(Arc::clone(file));
+        }
+        let file = beneath(&self.top, &self.inside, FOLDER)?;
+        if file.metadata().map_err(|why| errno(&why))?.ino() != self.number {
+            return Err(Errno::ENODEV);
+        }
+        Ok(Arc::clone(opened.insert(Arc::new(file))))
+    }
+
+    /// Opens a file in it.
+    fn inside(&self, file: &str, flags: OFlag) -> Result<File, Errno> {
+        beneath(&*self.file()?, Path::new(file), flags)
+    }
+}
+
+const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 
 /// Why something couldn't be done to a cgroup.
 #[derive(Debug)]
@@ -79,7 +137,7 @@ pub enum Fault {
 }
 
 impl Group {
-    pub(super) fn new(version: CgroupVersion, place: Place, folders: Vec<(String, PathBuf, File)>) -> Group {
+    pub(super) fn new(version: CgroupVersion, place: Place, folders: Vec<Folder>) -> Group {
         Group { version, place, folders, hugepages: OnceLock::new() }
     }
 
@@ -93,19 +151,25 @@ impl Group {
         self.version
     }
 
+    /// Closes its descriptors until they are needed again: each one costs time whenever a program is started.
+    pub fn rest(&self) {
+        for folder in &self.folders {
+            folder.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
     /// Which cgroup it is, so that it can't be taken for a later one of the same name.
     pub fn identity(&self) -> Identity {
-        let number = |folder: &File| folder.metadata().map(|found| found.ino()).unwrap_or_default();
-        self.folders.iter().map(|(name, _, folder)| (name.clone(), number(folder))).collect()
+        self.folders.iter().map(|folder| (folder.controller.clone(), folder.number)).collect()
     }
 
     /// The folder that a file is in: that of its controller.
-    fn folder(&self, file: &str) -> Option<&(String, PathBuf, File)> {
+    fn folder(&self, file: &str) -> Option<&Folder> {
         match self.version {
             CgroupVersion::V2 => self.folders.first(),
             CgroupVersion::V1 => {
                 let controller = file.split_once('.').map_or(file, |(controller, _)| controller);
-                self.folders.iter().find(|(name, _, _)| name == controller)
+                self.folders.iter().find(|folder| folder.controller == controller)
             }
         }
     }
@@ -122,15 +186,15 @@ impl Group {
     /// # Errors
     /// [`Fault`].
     pub fn read(&self, file: &str) -> Result<Option<String>, Fault> {
-        let Some((_, _, folder)) = self.folder(file) else { return Ok(None) };
-        let opened = match beneath(folder, Path::new(file), OFlag::O_RDONLY) {
+        let Some(folder) = self.folder(file) else { return Ok(None) };
+        let opened = match folder.inside(file, OFlag::O_RDONLY) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) if self.lives() => return Ok(None),
             Err(Errno::ENOENT) => return Err(Fault::Gone),
             Err(why) => return Err(self.fault(file, None, why)),
         };
-        match text_of(opened) {
-            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        match text_of(&opened) {
+            Ok(text) => Ok(Some(text)),
             // some files exist and can't be read: a controller that is compiled in and off
             Err(why) if errno(&why) == Errno::EOPNOTSUPP => Ok(None),
             Err(why) => Err(self.fault(file, None, errno(&why))),
@@ -139,8 +203,7 @@ impl Group {
 
     /// True if it has such a file, readable or not.
     pub fn has(&self, file: &str) -> bool {
-        self.folder(file)
-            .is_some_and(|(_, _, folder)| beneath(folder, Path::new(file), OFlag::O_PATH).is_ok())
+        self.folder(file).is_some_and(|folder| folder.inside(file, OFlag::O_PATH).is_ok())
     }
 
     /// Writes a text to a file, in one write(2): that is one change for the kernel.
@@ -148,9 +211,22 @@ impl Group {
     /// # Errors
     /// [`Fault`].
     pub fn write(&self, file: &str, text: &str) -> Result<(), Fault> {
+        self.write_by(OFlag::O_WRONLY, file, text).map(drop)
+    }
+
+    /// The same, and what the kernel made of it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn write_and_read(&self, file: &str, text: &str) -> Result<String, Fault> {
+        let opened = self.write_by(OFlag::O_RDWR, file, text)?;
+        text_of(&opened).map_err(|why| self.fault(file, None, errno(&why)))
+    }
+
+    fn write_by(&self, flags: OFlag, file: &str, text: &str) -> Result<File, Fault> {
         let fault = |why| self.fault(file, Some(text), why);
-        let Some((_, _, folder)) = self.folder(file) else { return Err(fault(Errno::ENOENT)) };
-        let mut opened = match beneath(folder, Path::new(file), OFlag::O_WRONLY) {
+        let Some(folder) = self.folder(file) else { return Err(fault(Errno::ENOENT)) };
+        let mut opened = match folder.inside(file, flags) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) if !self.lives() => return Err(Fault::Gone),
             Err(why) => return Err(fault(why)),
@@ -159,7 +235,7 @@ impl Group {
         let bytes = if text.is_empty() { b"\n" } else { text.as_bytes() };
         loop {
             match opened.write(bytes) {
-                Ok(written) if written == bytes.len() => return Ok(()),
+                Ok(written) if written == bytes.len() => return Ok(opened),
                 Ok(_) => return Err(fault(Errno::EIO)),
                 Err(why) if errno(&why) == Errno::EINTR => {}
                 Err(why) => return Err(fault(errno(&why))),
@@ -169,15 +245,14 @@ impl Group {
 
     /// False once it has been removed.
     pub fn lives(&self) -> bool {
-        let found = |folder: &File| beneath(folder, Path::new("cgroup.procs"), OFlag::O_RDONLY);
-        self.folders.iter().any(|(_, _, folder)| found(folder).is_ok())
+        self.folders.iter().any(|folder| folder.inside("cgroup.procs", OFlag::O_RDONLY).is_ok())
     }
 
     /// The names in its main folder: of its files (`true` asks for the cgroups below it).
     fn names(&self, controller: Option<&str>, folders: bool) -> Vec<String> {
-        let main = self.folders.iter().find(|(name, _, _)| controller.is_none_or(|wanted| name == wanted));
-        let Some((_, path, _)) = main else { return Vec::new() };
-        let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+        let main = self.folders.iter().find(|one| controller.is_none_or(|wanted| one.controller == wanted));
+        let Some(main) = main else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(&main.path) else { return Vec::new() };
         let wanted =
             entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir() == folders));
         let mut names: Vec<String> =
@@ -188,8 +263,8 @@ impl Group {
 
     /// The number of its main folder: that of the memory controller, where there are several.
     pub fn number(&self) -> u64 {
-        let main = self.folders.iter().find(|(name, _, _)| name == "memory").or_else(|| self.folders.first());
-        main.and_then(|(_, _, folder)| folder.metadata().ok()).map_or(0, |found| found.ino())
+        let main = self.folders.iter().find(|one| one.controller == "memory").or_else(|| self.folders.first());
+        main.map_or(0, |folder| folder.number)
     }
 
     /// The names of the cgroups below it, in order.

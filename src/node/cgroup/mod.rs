@@ -11,12 +11,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
+use group::Folder;
 pub use group::{Fault, Group, Identity, is_same};
 pub use place::{Place, container_id, pod_of};
 pub use read::{cgroup, like, memory, of_controllers, page, ratio};
@@ -43,7 +45,7 @@ struct Hierarchy {
     /// Which part of it is mounted.
     root: PathBuf,
     point: PathBuf,
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
 }
 
 impl Tree {
@@ -173,8 +175,8 @@ impl Tree {
             let Some(hierarchy) = self.of(name) else { continue };
             let inside = Path::new(path).strip_prefix(&hierarchy.root);
             let inside = inside.map_err(|_| Fault::Outside { mount: hierarchy.point.clone() })?;
-            match hierarchy.open_folder(inside) {
-                Ok(folder) => folders.push((name.to_owned(), hierarchy.point.join(inside), folder)),
+            match Folder::open(name, &hierarchy.point, &hierarchy.folder, inside) {
+                Ok(folder) => folders.push(folder),
                 Err(Errno::ENOENT | Errno::ENODEV) => {}
                 Err(why) => return Err(Fault::System { file: String::new(), text: None, why }),
             }
@@ -205,13 +207,8 @@ impl Hierarchy {
         if kind != expected {
             return Err(Error::Other(format!("{} is no longer a cgroup file system", show(&mount.point))));
         }
-        Ok(Hierarchy { controllers, root: mount.root.clone(), point: mount.point.clone(), folder })
-    }
-
-    /// The folder of a cgroup beneath the mount.
-    fn open_folder(&self, inside: &Path) -> std::result::Result<File, Errno> {
-        let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
-        beneath(&self.folder, inside, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        let (root, point) = (mount.root.clone(), mount.point.clone());
+        Ok(Hierarchy { controllers, root, point, folder: Arc::new(folder) })
     }
 }
 

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Failure, Journal, Scene, Site, Watcher, reclaim, update};
+use crate::node::cgroup::Group;
 use crate::node::process::ProcessKey;
+use crate::resize::knob::Knob;
 use crate::resize::knobs::Knobs;
 use crate::resize::plan::{Action, Level, Reason, Route, Step};
 use crate::resize::snapshot::CgroupKey;
 use crate::resize::value::Value;
-use crate::resize::verify::accepts;
+use crate::resize::verify::{Owner, accepts};
 
 /// How many pods are changed at a time through runtimes, for each CPU: a runtime that starts waits a part of its time.
 const PODS_PER_CPU: usize = 2;
@@ -43,12 +45,15 @@ pub fn apply(
     journal: &mut Journal,
     watcher: &dyn Watcher,
 ) -> Result<BTreeSet<CgroupKey>, Stop> {
-    let run = Run { scene, steps, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
+    let starts = |step: &Step| matches!(step.action, Action::Set { route: Route::Runtime(_), .. });
+    let starts = steps.iter().any(starts);
+    let run = Run { scene, steps, starts, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
+    if starts {
+        scene.sites.values().for_each(|site| site.group.rest());
+    }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let waits = |step: &Step| {
-        matches!(step.action, Action::Set { route: Route::Runtime(_), .. } | Action::Reclaim(_))
-    };
-    let each = if steps.iter().any(waits) { PODS_PER_CPU } else { 1 };
+    let waits = starts || steps.iter().any(|step| matches!(step.action, Action::Reclaim(_)));
+    let each = if waits { PODS_PER_CPU } else { 1 };
     let threads = pods.len().min(cpus.saturating_mul(each)).min(MOST_PODS);
     if threads < 2 {
         pods.iter().try_for_each(|pod| run.pod(pod.clone(), &AtomicBool::new(false)))?;
@@ -67,6 +72,9 @@ pub fn apply(
 struct Run<'a> {
     scene: &'a Scene,
     steps: &'a [Step],
+    /// Whether programs are started: each copies and closes all open descriptors, so that those of pods that aren't being
+    /// changed are closed.
+    starts: bool,
     journal: Mutex<&'a mut Journal>,
     watcher: &'a dyn Watcher,
     gone: Mutex<BTreeSet<CgroupKey>>,
@@ -90,30 +98,46 @@ impl Run<'_> {
 
     /// The steps of one pod, until something stops it.
     fn pod(&self, pod: Range<usize>, stopped: &AtomicBool) -> Result<(), Stop> {
+        let mut announced = pod.start;
         let mut at = pod.start;
-        for call in self.steps.get(pod).unwrap_or_default().chunk_by(|before, step| step.joins(before)) {
+        for call in self.steps.get(pod.clone()).unwrap_or_default().chunk_by(|before, step| step.joins(before)) {
             let Some(first) = call.first() else { continue };
             if stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
             let stop =
                 |why| Stop { level: first.level.clone(), cgroup: first.cgroup.clone(), why: Box::new(why) };
-            let announced = at..at + call.len();
-            at = announced.end;
+            let begin = at;
+            at += call.len();
             let gone = || self.gone.lock().unwrap_or_else(PoisonError::into_inner);
             if gone().contains(&first.cgroup) {
                 continue;
             }
-            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-            journal.announce(announced).map_err(|why| stop(Failure::Other(why.to_string())))?;
-            drop(journal);
+            if begin >= announced {
+                announced = self.upcoming(begin..pod.end);
+                let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+                journal.announce(begin..announced).map_err(|why| stop(Failure::Other(why.to_string())))?;
+            }
             match make(self.scene, call, self.watcher) {
                 Ok(()) => {}
                 Err(Failure::Gone) => drop(gone().insert(first.cgroup.clone())),
                 Err(why) => return Err(stop(why)),
             }
         }
+        if self.starts {
+            let sites = keys(self.steps.get(pod).unwrap_or_default());
+            sites.into_iter().filter_map(|key| self.scene.sites.get(key)).for_each(|site| site.group.rest());
+        }
         Ok(())
+    }
+
+    /// The end of what one line of the journal announces: writes to files that follow each other are announced together,
+    /// since to undo one that wasn't made costs nothing; what takes long or starts a program is announced alone.
+    fn upcoming(&self, steps: Range<usize>) -> usize {
+        let some = self.steps.get(steps.clone()).unwrap_or_default();
+        let by_file = |step: &Step| matches!(step.action, Action::Set { route: Route::File, .. });
+        let first = some.chunk_by(|before, step| step.joins(before) || by_file(before) && by_file(step)).next();
+        steps.start + first.map_or(0, <[Step]>::len)
     }
 }
 
@@ -129,18 +153,29 @@ pub(super) fn make(scene: &Scene, call: &[Step], watcher: &dyn Watcher) -> Resul
             let name = scene.name(&first.cgroup, &first.level);
             reclaim::reclaim(scene, site, &name, wanted, watcher)
         }
-        Action::Set { route: Route::Runtime(_), .. } => by_runtime(scene, site, call),
+        Action::Set { route: Route::Runtime(_), .. } => by_runtime(scene, site, &first.cgroup, call),
         Action::Set { route: Route::Systemd { unit, .. }, .. } => by_systemd(scene, site, unit, call),
-        Action::Set { knob, new, route: Route::File, .. } => {
-            site.group.write(&knob.file(), &knob.write(new))?;
-            check(scene, site, &Knobs::from_iter([(knob.clone(), new.clone())]))
-        }
+        Action::Set { knob, new, route: Route::File, .. } => by_file(scene, site, knob, new),
     }
 }
 
+/// Writes a knob's file, and looks at what the kernel made of it.
+fn by_file(scene: &Scene, site: &Site, knob: &Knob, new: &Value) -> Result<(), Failure> {
+    let file = knob.file();
+    let text = site.group.write_and_read(&file, &knob.write(new))?;
+    let now = Knobs::from_iter(Knob::read_file(&file, &text).unwrap_or_default());
+    if accepts(knob, new, &now, Owner::Cgroupfs, scene.page) {
+        return Ok(());
+    }
+    // it may take other files to tell: quota and period are one thing
+    check(scene, &site.group, site.owner(), &Knobs::from_iter([(knob.clone(), new.clone())]))
+}
+
 /// The runtime sets what it can say; what it misses, or changes on the way, is put right by the files.
-fn by_runtime(scene: &Scene, site: &Site, call: &[Step]) -> Result<(), Failure> {
-    let before = scene.knobs(site)?;
+fn by_runtime(scene: &Scene, site: &Site, key: &CgroupKey, call: &[Step]) -> Result<(), Failure> {
+    // it gets the complete set as it is right now: an engine may have changed something since the plan was made
+    let group = scene.whole(key, site)?;
+    let before = scene.knobs(&group)?;
     let mut wanted = before.clone();
     let mut changes = Vec::new();
     for step in call {
@@ -149,9 +184,13 @@ fn by_runtime(scene: &Scene, site: &Site, call: &[Step]) -> Result<(), Failure> 
             changes.extend(fields);
         }
     }
-    update::update(scene, site, &before, changes)?;
-    repair(scene, site, &wanted)?;
-    check(scene, site, &wanted)
+    let done = update::update(scene, site, &before, changes);
+    scene.remember(key, before);
+    done?;
+    match repair(scene, &group, site.owner(), &wanted)? {
+        Repair::Needless => Ok(()),
+        Repair::Made => check(scene, &group, site.owner(), &wanted),
+    }
 }
 
 /// systemd sets all properties of the call at once.
@@ -174,26 +213,39 @@ fn by_systemd(scene: &Scene, site: &Site, unit: &str, call: &[Step]) -> Result<(
     match done {
         Err(_) if !site.lives() => Err(Failure::Gone),
         Err(why) => Err(Failure::Other(why.to_string())),
-        Ok(()) => check(scene, site, &wanted),
+        Ok(()) => check(scene, &site.group, site.owner(), &wanted),
     }
+}
+
+/// What came of a [`repair`].
+pub(super) enum Repair {
+    /// All is as wanted, as was just read.
+    Needless,
+    /// Something was written last.
+    Made,
 }
 
 /// Writes what isn't as wanted. Values depend on each other (a limit and the sum with swap, quota and burst), so that
 /// one may be refused until another is written: the last pass tells.
-pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), Failure> {
-    let mut refused = Ok(());
+pub(super) fn repair(
+    scene: &Scene,
+    group: &Group,
+    owner: Owner,
+    wanted: &Knobs,
+) -> Result<Repair, Failure> {
+    let mut refused = Ok(Repair::Made);
     for _ in 0..3 {
-        let now = scene.knobs(site)?;
+        let now = scene.knobs(group)?;
         let wrong: Vec<_> = wanted
             .iter()
-            .filter(|(knob, value)| !accepts(knob, value, &now, site.owner(), scene.page))
+            .filter(|(knob, value)| !accepts(knob, value, &now, owner, scene.page))
             .collect();
         if wrong.is_empty() {
-            return Ok(());
+            return Ok(Repair::Needless);
         }
-        refused = Ok(());
+        refused = Ok(Repair::Made);
         for (knob, value) in wrong {
-            if let Err(fault) = site.group.write(&knob.file(), &knob.write(value)) {
+            if let Err(fault) = group.write(&knob.file(), &knob.write(value)) {
                 refused = Err(fault.into());
             }
         }
@@ -202,10 +254,10 @@ pub(super) fn repair(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), F
 }
 
 /// Reads back.
-fn check(scene: &Scene, site: &Site, wanted: &Knobs) -> Result<(), Failure> {
-    let now = scene.knobs_like(site, wanted)?;
+fn check(scene: &Scene, group: &Group, owner: Owner, wanted: &Knobs) -> Result<(), Failure> {
+    let now = scene.knobs_like(group, wanted)?;
     for (knob, value) in wanted.iter() {
-        if !accepts(knob, value, &now, site.owner(), scene.page) && !is_absent(value, now.get(knob)) {
+        if !accepts(knob, value, &now, owner, scene.page) && !is_absent(value, now.get(knob)) {
             let found = now.get(knob).map_or_else(String::new, Value::to_string);
             return Err(Failure::ReadBack { knob: knob.to_string(), wanted: value.to_string(), found });
         }

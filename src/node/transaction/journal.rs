@@ -163,6 +163,11 @@ impl Story {
         self.begun.0.len()
     }
 
+    /// True if everything is as it was, or as asked.
+    pub fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| end != End::Failed)
+    }
+
     /// True if its process was killed in the middle.
     pub fn is_abandoned(&self) -> bool {
         self.end.is_none() && !self.head.owner.lives()
@@ -267,15 +272,15 @@ pub fn all() -> Result<Vec<Result<Story>>> {
     Ok(names(&place)?.iter().map(|name| read(&place.join(name))).filter(|one| !is_empty(one)).collect())
 }
 
-/// The transactions without an end, the oldest first: those under way, and those whose process was killed. What is over
-/// is told by its last line, so that long journals aren't read for nothing.
+/// The transactions that aren't over, the oldest first: those under way, those whose process was killed, and those that
+/// could not be rolled back. What is over is told by its last line, so that long journals aren't read for nothing.
 ///
 /// # Errors
 /// That the folder can't be read.
 pub fn unfinished() -> Result<Vec<Story>> {
     let place = folder::path()?.join(TRANSACTIONS);
     let paths = names(&place)?.into_iter().map(|name| place.join(name)).filter(|path| !is_over(path));
-    Ok(paths.filter_map(|path| read(&path).ok()).filter(|story| story.end.is_none()).collect())
+    Ok(paths.filter_map(|path| read(&path).ok()).filter(|story| !story.is_over()).collect())
 }
 
 /// True if the last line says so.
@@ -289,7 +294,7 @@ fn is_over(path: &Path) -> bool {
     };
     let bytes = tail().unwrap_or_default();
     let last = bytes.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    matches!(serde_json::from_slice(last), Ok(Line::End { .. }))
+    matches!(serde_json::from_slice(last), Ok(Line::End { end, .. }) if end != End::Failed)
 }
 
 /// A transaction by its name.
@@ -370,7 +375,7 @@ fn prune(place: &Path) {
         let stillborn = found.is_ok_and(|found| found.len() == 0) && age.is_some_and(|age| age > STILLBORN);
         let over = || {
             let story = read(&path);
-            is_empty(&story) || story.is_ok_and(|story| story.end.is_some_and(|end| end != End::Failed))
+            is_empty(&story) || story.is_ok_and(|story| story.is_over())
         };
         if stillborn || at < surplus && over() {
             let _ = fs::remove_file(&path);

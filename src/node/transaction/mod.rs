@@ -17,7 +17,7 @@ mod update;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub use lock::Lock;
 pub use undo::{Remains, undo};
 pub use update::stated;
 
-use super::cgroup::{Fault, Group, Tree};
+use super::cgroup::{Fault, Group, Tree, is_same};
 use super::process::ProcessKey;
 use super::systemd::Systemd;
 use crate::quote::quoted;
@@ -100,9 +100,10 @@ pub struct Scene {
     pub systemd: Option<Mutex<Systemd>>,
     /// The cgroups, by the planner's keys.
     pub sites: BTreeMap<CgroupKey, Site>,
-    /// What the sites held before, all of it, where that is known: a failure puts back also what a runtime changed
-    /// unasked.
+    /// What the sites held before, where that is known.
     pub before: BTreeMap<CgroupKey, Knobs>,
+    /// All of it, of the sites that a runtime was let at: a failure puts back also what it changed unasked.
+    pub whole: Mutex<BTreeMap<CgroupKey, Knobs>>,
     /// The files beside the usual ones that are read and set.
     pub files: Vec<String>,
     /// What the real runtime understands.
@@ -135,20 +136,44 @@ impl Scene {
         self.sites.get(key).ok_or(Failure::Gone)
     }
 
-    /// The knobs of a site now.
+    /// The knobs of a cgroup now.
     ///
     /// # Errors
     /// [`Failure`] where they can't be read.
-    fn knobs(&self, site: &Site) -> Result<Knobs, Failure> {
-        Ok(super::cgroup::cgroup(&site.group, &self.files)?)
+    fn knobs(&self, group: &Group) -> Result<Knobs, Failure> {
+        Ok(super::cgroup::cgroup(group, &self.files)?)
     }
 
-    /// Of the knobs of a site now, those that tell whether it has `wanted`.
+    /// Of the knobs of a cgroup now, those that tell whether it has `wanted`.
     ///
     /// # Errors
     /// [`Failure`] where they can't be read.
-    fn knobs_like(&self, site: &Site, wanted: &Knobs) -> Result<Knobs, Failure> {
-        Ok(super::cgroup::like(&site.group, wanted)?)
+    fn knobs_like(&self, group: &Group, wanted: &Knobs) -> Result<Knobs, Failure> {
+        Ok(super::cgroup::like(group, wanted)?)
+    }
+
+    /// The cgroup of a site in all hierarchies: it is planned in those alone that are asked about.
+    ///
+    /// # Errors
+    /// [`Failure::Gone`] if another one is in its place.
+    fn whole(&self, key: &CgroupKey, site: &Site) -> Result<Group, Failure> {
+        let place = key.0.parse().map_err(|()| Failure::Other(format!("{key} is no cgroup")))?;
+        let group = self.tree.group(&place)?;
+        if is_same(&site.group.identity(), &group.identity()) { Ok(group) } else { Err(Failure::Gone) }
+    }
+
+    /// Keeps what a cgroup held right before a runtime was let at it for the first time.
+    fn remember(&self, key: &CgroupKey, knobs: Knobs) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.entry(key.clone()).or_insert(knobs);
+    }
+
+    /// What a site held before, all that is known of it; `changed` is what the journal says.
+    fn original(&self, key: &CgroupKey, changed: &Knobs) -> Knobs {
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = whole.get(key).cloned().unwrap_or_default();
+        known.extend(self.before.get(key).unwrap_or(changed).clone());
+        known
     }
 }
 

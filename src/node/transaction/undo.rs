@@ -36,14 +36,17 @@ pub fn undo(scene: &Scene, applied: &[Step], watcher: &dyn Watcher) -> Remains {
     }
     let (levels, before) = original(applied);
     for key in keys(applied) {
-        let (Some(site), Some(wanted)) = (scene.sites.get(key), before.get(key)) else { continue };
-        let mut wanted = scene.before.get(key).unwrap_or(wanted).clone();
+        let (Some(site), Some(changed)) = (scene.sites.get(key), before.get(key)) else { continue };
+        let mut wanted = scene.original(key, changed);
         if stuck.contains(&key) {
             wanted.remove(&crate::resize::knob::Knob::MemoryMax);
         }
-        let repaired = repair(scene, site, &wanted);
-        let now = match scene.knobs(site) {
-            Ok(now) => now,
+        let looked = scene.whole(key, site).and_then(|group| {
+            let repaired = repair(scene, &group, site.owner(), &wanted);
+            Ok((scene.knobs(&group)?, repaired.err()))
+        });
+        let (now, repaired) = match looked {
+            Ok(looked) => looked,
             // with the container its limits have gone
             Err(Failure::Gone) => continue,
             Err(why) => {
@@ -55,7 +58,7 @@ pub fn undo(scene: &Scene, applied: &[Step], watcher: &dyn Watcher) -> Remains {
             if !accepts(knob, old, &now, site.owner(), scene.page) && !is_absent(old, now.get(knob)) {
                 let found = now.get(knob).map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let level = levels.get(key).map_or_else(|| key.to_string(), |level| scene.name(key, level));
-                let why = repaired.as_ref().err().map(|why| format!(" ({why})")).unwrap_or_default();
+                let why = repaired.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
                 remains.push(format!("{level}: {knob} was {old} and is {found}{why}"));
             }
         }
