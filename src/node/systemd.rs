@@ -113,12 +113,7 @@ impl Systemd {
     /// # Errors
     /// That it doesn't answer.
     pub fn unit(&mut self, version: CgroupVersion, unit: &str) -> Result<Option<Knobs>> {
-        let mut body = Writer::default();
-        body.string(unit);
-        let object = match self.call(MANAGER.0, MANAGER.1, "GetUnit", "s", body)? {
-            Answer::Reply(body) => Reader::new(&body).string().unwrap_or_default(),
-            Answer::Error { .. } => return Ok(None),
-        };
+        let Some(object) = self.object(unit)? else { return Ok(None) };
         let kind = if unit.ends_with(".slice") { "Slice" } else { "Scope" };
         let interface = format!("org.freedesktop.systemd1.{kind}");
         let mut numbers = Vec::new();
@@ -145,6 +140,16 @@ impl Systemd {
         self.reply("SetUnitProperties", "sba(sv)", body)?;
         // the cgroup is written before the next message is looked at (src/core/manager.c: manager_loop)
         self.version().map(|_| ())
+    }
+
+    /// The object of a unit; `None` if it has no such unit.
+    fn object(&mut self, unit: &str) -> Result<Option<String>> {
+        let mut body = Writer::default();
+        body.string(unit);
+        Ok(match self.call(MANAGER.0, MANAGER.1, "GetUnit", "s", body)? {
+            Answer::Reply(body) => Some(Reader::new(&body).string().unwrap_or_default()),
+            Answer::Error { .. } => None,
+        })
     }
 
     fn property(&mut self, object: &str, interface: &str, name: &str) -> Result<Vec<u8>> {

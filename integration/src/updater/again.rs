@@ -51,7 +51,10 @@ pub(super) fn tried_again(lab: &Lab, runtime: &Runtime) -> Result<Outcome> {
     let by_hand = super::pod::Limits { memory: 330 * MIB, ..pod.limits(0)? };
     pod.write_limits(0, &by_hand)?;
     let refused = pod.updater(&["recover"])?;
-    ensure!(refused.code == Some(7) && refused.stderr().contains("something else has changed it"), "{refused}");
+    ensure!(
+        refused.code == Some(7) && refused.stderr().contains("something else has changed it"),
+        "{refused}"
+    );
     ensure!(pod.limits(0)? == by_hand, "a refusal changed something");
     pod.updater(&["rollback", "--force", &name])?.require_success()?;
     ensure!(pod.limits(0)? == before, "{:?} instead of {before:?}", pod.limits(0)?);

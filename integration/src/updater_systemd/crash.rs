@@ -11,7 +11,7 @@ use crate::updater::crash::{Side, Victim, at_every};
 use super::pod::{Pod, State};
 use super::{WORDS, asked, expect, same};
 
-/// By these a change in mode direct changes something. Files are opened and locked as on version 1, where that is tried.
+/// By these a change in mode direct changes something; locks and other processes are tried on version 1.
 const CALLS: [&str; 8] = ["write", "sendto", "fdatasync", "fsync", "mkdir", "rename", "symlink", "unlink"];
 
 struct Resized<'a> {

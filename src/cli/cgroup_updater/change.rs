@@ -283,7 +283,10 @@ impl Audit<'_> {
             let resize = Resize { transaction: halt.transaction.clone(), ..Resize::default() };
             self.line(&config, one, name, verdict, Some(halt.message.clone()), resize)
         };
-        let lines = self.pods.iter().flat_map(|one| one.requests.keys().map(|name| line(one, name)).collect::<Vec<_>>());
+        let lines = self
+            .pods
+            .iter()
+            .flat_map(|one| one.requests.keys().map(|name| line(one, name)).collect::<Vec<_>>());
         self.write(&config, lines.collect());
     }
 

@@ -121,7 +121,13 @@ pub(super) fn commit(scene: &Scene, pods: &[&[Step]], of: Commit<'_>) -> Result<
         }
         (_, false) => {
             let rest = remains.join("; ");
-            (Exit::RollbackFailed, End::Failed, format!("{why}; not everything could be rolled back: {rest}; when that is mended, recover tries again"))
+            (
+                Exit::RollbackFailed,
+                End::Failed,
+                format!(
+                    "{why}; not everything could be rolled back: {rest}; when that is mended, recover tries again"
+                ),
+            )
         }
     };
     // the end of the journal is told even if it can't be written: nothing is to be done twice

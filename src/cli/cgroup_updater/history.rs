@@ -134,8 +134,8 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         None => return Err(Halt::new(Exit::Busy, format!("transaction {name} is under way"))),
         Some(End::Committed | End::Failed) => {}
     }
-    let held = commit::hold(&story.head.locks, asked.timeout)?;
-    let mut scene = scene(&story, asked.timeout, asked.force)?;
+    let held = commit::hold(&story.head.locks, asked.back.timeout)?;
+    let mut scene = scene(&story, asked.back.timeout, asked.force)?;
     if scene.sites.is_empty() {
         return Err(Halt::not_found(format!("everything that transaction {name} changed went away")));
     }
@@ -171,7 +171,7 @@ pub(super) fn rollback(asked: &Rollback) -> Result<(), Halt> {
         signs: Default::default(),
         holds,
     };
-    super::super::print(&if asked.json { show::json(&outcome) } else { show::end(&outcome, false) });
+    super::super::print(&if asked.back.json { show::json(&outcome) } else { show::end(&outcome, false) });
     Ok(())
 }
 

@@ -79,8 +79,8 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         Command::Apply(apply) => (apply.how.json, apply::apply(apply)),
         Command::Unset(asked) => (asked.how.json, unset::unset(asked)),
         Command::Status(asked) => (asked.json, status::status(asked)),
-        Command::Rollback(asked) => (asked.json, history::rollback(asked)),
-        Command::Recover(asked) => (asked.json, recover::recover(asked)),
+        Command::Rollback(asked) => (asked.back.json, history::rollback(asked)),
+        Command::Recover(asked) => (asked.back.json, recover::recover(asked)),
         Command::History(asked) => (asked.json, history::history(asked)),
     };
     match done {

@@ -275,18 +275,22 @@ pub(super) struct Rollback {
     /// Undo it even where values have changed since, and even below what can't be reclaimed
     #[arg(long)]
     pub(super) force: bool,
-    /// How long to wait, for another transaction and for memory to be reclaimed
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(super) timeout: u64,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) back: Back,
 }
 
 /// `recover`.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Recover {
+    #[command(flatten)]
+    pub(super) back: Back,
+}
+
+/// How a way back is gone and told.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Back {
     /// How long to wait, for another transaction and for memory to be reclaimed
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) timeout: u64,

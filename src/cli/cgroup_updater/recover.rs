@@ -16,7 +16,7 @@ pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
     let (mut names, mut passed_over) = (Vec::new(), Vec::new());
     let mut failed: Option<Halt> = None;
     for story in transaction::unfinished()?.into_iter().filter(is_left) {
-        let held = commit::take(&story.head.locks, deadline(asked.timeout))?;
+        let held = commit::take(&story.head.locks, deadline(asked.back.timeout))?;
         // whoever had the lock may have done it
         let Ok(story) = transaction::story(&story.head.transaction) else { continue };
         let name = story.head.transaction.clone();
@@ -24,7 +24,7 @@ pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
             continue;
         }
         match superseded(&story)? {
-            None => match again(&story, asked.timeout) {
+            None => match again(&story, asked.back.timeout) {
                 Ok(()) => names.push(name),
                 Err(halt) => failed = Some(halt),
             },
@@ -46,7 +46,7 @@ pub(super) fn recover(asked: &Recover) -> Result<(), Halt> {
     if text.is_empty() {
         text.push_str("Nothing to recover.\n");
     }
-    super::super::print(&if asked.json { show::line(&json) } else { text });
+    super::super::print(&if asked.back.json { show::line(&json) } else { text });
     Ok(())
 }
 
@@ -75,9 +75,8 @@ fn again(story: &Story, timeout: u64) -> Result<(), Halt> {
         look(&mut now)?;
         if let Some(found) = changed_since(story, &now, |values| 0..values.len()) {
             let name = &story.head.transaction;
-            let hint = format!(
-                "something else has changed it; if it may be undone, use rollback --force {name}"
-            );
+            let hint =
+                format!("something else has changed it; if it may be undone, use rollback --force {name}");
             return Err(Halt::new(Exit::Infeasible, format!("transaction {name}: {found}: {hint}")));
         }
     }

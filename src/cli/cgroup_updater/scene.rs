@@ -106,6 +106,8 @@ pub(super) struct Stage {
     systemd: Mutex<Option<Systemd>>,
     /// How memory is reclaimed, once a cgroup was looked at.
     way: OnceLock<ReclaimWay>,
+    /// The machine's free swap, once it was looked at.
+    swap: OnceLock<u64>,
 }
 
 /// One pod, opened and read.
@@ -138,6 +140,7 @@ impl Stage {
             above: Mutex::default(),
             systemd: Mutex::default(),
             way: OnceLock::new(),
+            swap: OnceLock::new(),
         }
     }
 
@@ -319,7 +322,10 @@ impl Opening<'_> {
     /// What the memory of an opened cgroup is used for.
     fn usage(&self, key: &CgroupKey) -> Result<Option<MemoryUsage>, Halt> {
         match self.sites.iter().find(|(other, ..)| other == key) {
-            Some((_, site, _)) => Ok(cgroup::memory(&self.stage.tree, &site.group)?),
+            Some((_, site, _)) => {
+                let free = *self.stage.swap.get_or_init(cgroup::free_swap);
+                Ok(cgroup::memory(&self.stage.tree, &site.group, free)?)
+            }
             None => Ok(None),
         }
     }

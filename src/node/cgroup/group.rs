@@ -263,7 +263,8 @@ impl Group {
 
     /// The number of its main folder: that of the memory controller, where there are several.
     pub fn number(&self) -> u64 {
-        let main = self.folders.iter().find(|one| one.controller == "memory").or_else(|| self.folders.first());
+        let main =
+            self.folders.iter().find(|one| one.controller == "memory").or_else(|| self.folders.first());
         main.map_or(0, |folder| folder.number)
     }
 

@@ -21,7 +21,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use group::Folder;
 pub use group::{Fault, Group, Identity, is_same};
 pub use place::{Place, container_id, pod_of};
-pub use read::{cgroup, like, memory, of_controllers, page, ratio};
+pub use read::{cgroup, free_swap, like, memory, of_controllers, page, ratio};
 
 use super::members::{self, Mount};
 use crate::error::{Error, Result, show};

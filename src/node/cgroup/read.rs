@@ -1,9 +1,9 @@
 //! What a cgroup holds now, in the planner's terms: its knobs, what its memory is used for, what lies above it.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use super::{Fault, Group, Place, Tree};
+use crate::node::file;
 use crate::resize::amount::{Bytes, Limit};
 use crate::resize::convert::cpu::Ratio;
 use crate::resize::knob::{CgroupVersion, Knob};
@@ -55,12 +55,12 @@ fn read(group: &Group, files: BTreeSet<String>) -> Result<Knobs, Fault> {
     Ok(knobs)
 }
 
-/// What a cgroup's memory is used for; `None` without a memory controller. It costs more than all limits together, because
+/// What a cgroup's memory is used for, on a machine with so much free swap; `None` without a memory controller. It costs more than all limits together, because
 /// the kernel sums it up over all CPUs first.
 ///
 /// # Errors
 /// [`Fault`] where the cgroup can't be read.
-pub fn memory(tree: &Tree, group: &Group) -> Result<Option<MemoryUsage>, Fault> {
+pub fn memory(tree: &Tree, group: &Group, free: u64) -> Result<Option<MemoryUsage>, Fault> {
     let number =
         |file: &str| Ok::<_, Fault>(group.read(file)?.and_then(|text| text.trim().parse::<u64>().ok()));
     let Some(stat) = group.read("memory.stat")? else { return Ok(None) };
@@ -72,12 +72,11 @@ pub fn memory(tree: &Tree, group: &Group) -> Result<Option<MemoryUsage>, Fault> 
         stat.lines().filter_map(line).fold(0u64, u64::saturating_add)
     };
     let bytes = |number: u64| Bytes::new(number).unwrap_or_default();
-    let free = free_swap();
     Ok(Some(match group.version() {
         CgroupVersion::V2 => {
             let room = match (number("memory.swap.max")?, number("memory.swap.current")?) {
-                (Some(max), Some(used)) => free.min(max.saturating_sub(used)),
-                _ => free,
+                (Some(max), Some(used)) => max.saturating_sub(used),
+                _ => u64::MAX,
             };
             let mut protected = 0u64;
             for name in group.children() {
@@ -98,14 +97,14 @@ pub fn memory(tree: &Tree, group: &Group) -> Result<Option<MemoryUsage>, Fault> 
                     "sock",
                 ])),
                 protected: bytes(protected),
-                swap_room: bytes(room),
+                swap_room: bytes(free.min(room)),
             }
         }
         // the kernel's own memory isn't told apart here; version 1 refuses a limit that it can't reach, and harms nothing
         CgroupVersion::V1 => {
             let sum = number("memory.memsw.limit_in_bytes")?;
             let limit = number("memory.limit_in_bytes")?;
-            let allowed = sum.zip(limit).map_or(free, |(sum, limit)| sum.saturating_sub(limit));
+            let allowed = sum.zip(limit).map_or(u64::MAX, |(sum, limit)| sum.saturating_sub(limit));
             MemoryUsage {
                 current: bytes(number("memory.usage_in_bytes")?.unwrap_or_default()),
                 swappable: bytes(of(&["total_rss", "total_shmem"])),
@@ -117,8 +116,9 @@ pub fn memory(tree: &Tree, group: &Group) -> Result<Option<MemoryUsage>, Fault> 
 }
 
 /// The swap that the machine has left, in bytes.
-fn free_swap() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+pub fn free_swap() -> u64 {
+    let bytes = file::read_kernel("/proc/meminfo".as_ref()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().find_map(|line| line.strip_prefix("SwapFree:"));
     let kibibytes = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.unwrap_or_default().saturating_mul(1024)

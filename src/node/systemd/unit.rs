@@ -22,12 +22,7 @@ impl Systemd {
     /// # Errors
     /// That systemd doesn't answer.
     pub fn active_since(&mut self, unit: &str) -> Result<Option<u64>> {
-        let mut body = Writer::default();
-        body.string(unit);
-        let object = match self.call(MANAGER.0, MANAGER.1, "GetUnit", "s", body)? {
-            Answer::Reply(body) => Reader::new(&body).string().unwrap_or_default(),
-            Answer::Error { .. } => return Ok(None),
-        };
+        let Some(object) = self.object(unit)? else { return Ok(None) };
         let state = self.property(&object, UNIT, "ActiveState")?;
         match Reader::new(&state).variant_string().as_deref() {
             Some("inactive" | "failed" | "deactivating") | None => Ok(None),

@@ -100,7 +100,9 @@ impl Run<'_> {
     fn pod(&self, pod: Range<usize>, stopped: &AtomicBool) -> Result<(), Stop> {
         let mut announced = pod.start;
         let mut at = pod.start;
-        for call in self.steps.get(pod.clone()).unwrap_or_default().chunk_by(|before, step| step.joins(before)) {
+        for call in
+            self.steps.get(pod.clone()).unwrap_or_default().chunk_by(|before, step| step.joins(before))
+        {
             let Some(first) = call.first() else { continue };
             if stopped.load(Ordering::Relaxed) {
                 return Ok(());
@@ -136,7 +138,8 @@ impl Run<'_> {
     fn upcoming(&self, steps: Range<usize>) -> usize {
         let some = self.steps.get(steps.clone()).unwrap_or_default();
         let by_file = |step: &Step| matches!(step.action, Action::Set { route: Route::File, .. });
-        let first = some.chunk_by(|before, step| step.joins(before) || by_file(before) && by_file(step)).next();
+        let first =
+            some.chunk_by(|before, step| step.joins(before) || by_file(before) && by_file(step)).next();
         steps.start + first.map_or(0, <[Step]>::len)
     }
 }
@@ -227,19 +230,12 @@ pub(super) enum Repair {
 
 /// Writes what isn't as wanted. Values depend on each other (a limit and the sum with swap, quota and burst), so that
 /// one may be refused until another is written: the last pass tells.
-pub(super) fn repair(
-    scene: &Scene,
-    group: &Group,
-    owner: Owner,
-    wanted: &Knobs,
-) -> Result<Repair, Failure> {
+pub(super) fn repair(scene: &Scene, group: &Group, owner: Owner, wanted: &Knobs) -> Result<Repair, Failure> {
     let mut refused = Ok(Repair::Made);
     for _ in 0..3 {
         let now = scene.knobs(group)?;
-        let wrong: Vec<_> = wanted
-            .iter()
-            .filter(|(knob, value)| !accepts(knob, value, &now, owner, scene.page))
-            .collect();
+        let wrong: Vec<_> =
+            wanted.iter().filter(|(knob, value)| !accepts(knob, value, &now, owner, scene.page)).collect();
         if wrong.is_empty() {
             return Ok(Repair::Needless);
         }
