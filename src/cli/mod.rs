@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::{Parser, Subcommand};
 
-mod audit;
+pub mod audit;
 mod cgroup_updater;
 mod check;
 mod colour;

@@ -106,6 +106,16 @@ impl Line {
         }
     }
 
+    /// The line as it stands in the log, with its end.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn text(&self) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self).map_err(|why| Error::Other(why.to_string()))?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
     /// Appends the line to the log at `path`.
     ///
     /// # Errors
@@ -123,8 +133,7 @@ pub fn append(lines: impl IntoIterator<Item = Line>, path: &Path, since: Instant
     let mut text = Vec::new();
     for mut line in lines {
         line.duration_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        serde_json::to_writer(&mut text, &line).map_err(|why| Error::Other(why.to_string()))?;
-        text.push(b'\n');
+        text.extend(line.text()?);
     }
     let open = || {
         // Never wait: a FIFO without a reader is an error and not a stop.

@@ -27,7 +27,12 @@ impl Names {
             Ok(GroupFile::Text(text)) => text,
             Ok(GroupFile::Absent | GroupFile::Unusable(_)) | Err(_) => Vec::new(),
         };
-        Names { passwd: root.passwd_file().unwrap_or_default(), group, ..Names::default() }
+        Names::of_files(root.passwd_file().unwrap_or_default(), group)
+    }
+
+    /// Those in the bytes of an etc/passwd and an etc/group.
+    pub fn of_files(passwd: Vec<u8>, group: Vec<u8>) -> Names {
+        Names { passwd, group, ..Names::default() }
     }
 
     /// The name of a user, escaped.

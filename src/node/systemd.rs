@@ -72,7 +72,14 @@ impl Systemd {
     /// # Errors
     /// As [`Systemd::connect`].
     pub fn connect_at(path: &Path) -> Result<Systemd> {
-        let stream = UnixStream::connect(path).map_err(Error::io("connect to systemd at", path))?;
+        Systemd::over(UnixStream::connect(path).map_err(Error::io("connect to systemd at", path))?, path)
+    }
+
+    /// Introduces itself to whoever is at the other end of `stream`, which messages call `path`.
+    ///
+    /// # Errors
+    /// As [`Systemd::connect`].
+    pub fn over(stream: UnixStream, path: &Path) -> Result<Systemd> {
         let timed =
             stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         timed.map_err(Error::io("set up the connection to", path))?;

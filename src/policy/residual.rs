@@ -38,9 +38,12 @@ pub fn image_groups(text: &[u8], merged: &[u32]) -> Vec<ImageGroup> {
 /// Whether a line of an etc/group names its group by a number, as runc before 1.3.0 can be tricked by.
 pub fn numeric_name(text: &[u8]) -> Option<String> {
     text.split(|b| *b == b'\n').find_map(|line| {
-        let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii();
-        let numeric = !name.is_empty() && name.iter().all(u8::is_ascii_digit);
-        numeric.then(|| String::from_utf8_lossy(name).into_owned())
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        // runc trims a line of every white space that Unicode has: a vertical tab, a no-break space.
+        let name = String::from_utf8_lossy(name);
+        let name = name.trim();
+        let numeric = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        numeric.then(|| name.to_owned())
     })
 }
 
@@ -124,5 +127,19 @@ mod tests {
     fn a_group_named_by_a_number_is_found() {
         assert_eq!(numeric_name(b"root:x:0:\n 60000 :x:50000:\n"), Some("60000".to_owned()));
         assert_eq!(numeric_name(b"root:x:0:\nuser1:x:1:\n:x:5:\n"), None);
+    }
+
+    #[test]
+    fn a_group_named_by_a_number_is_found_behind_whatever_white_space() {
+        for blank in
+            ["\u{b}", "\u{c}", "\r", "\u{85}", "\u{a0}", "\u{1680}", "\u{2003}", "\u{2028}", "\u{3000}"]
+        {
+            let text = format!("root:x:0:\n{blank}60000:x:50000:\n");
+            assert_eq!(numeric_name(text.as_bytes()), Some("60000".to_owned()), "{blank:?}");
+        }
+        // none is white space to runc either, so the name is another one
+        for byte in ["\u{0}", "\u{200b}", "\u{feff}"] {
+            assert_eq!(numeric_name(format!("{byte}60000:x:50000:").as_bytes()), None, "{byte:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! write. docs/audit.md describes its lines.
 
 mod follow;
-mod search;
+pub mod search;
 mod text;
 
 use std::io::{self, BufWriter, StdoutLock, Write};

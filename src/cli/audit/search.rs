@@ -19,22 +19,22 @@ const HEAD_WITH_TIME: &[u8] = b"{\"v\":1,\"time\":\"";
 
 /// What is asked for; what is none excludes nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub struct Wanted {
     /// Since when, in the log's own form.
-    pub(super) since: Option<String>,
+    pub since: Option<String>,
     /// Namespace and name.
-    pub(super) pod: Option<(String, String)>,
+    pub pod: Option<(String, String)>,
     /// The beginning of an id.
-    pub(super) container: Option<String>,
+    pub container: Option<String>,
     /// Who had this group; of what was refused, who asked for it.
-    pub(super) gid: Option<u32>,
+    pub gid: Option<u32>,
     /// Only what was refused.
-    pub(super) denied: bool,
+    pub denied: bool,
 }
 
 impl Wanted {
     /// Whether a line, read, is asked for.
-    pub(super) fn takes(&self, line: &Line) -> bool {
+    pub fn takes(&self, line: &Line) -> bool {
         self.since.as_ref().is_none_or(|since| line.time >= *since)
             && (!self.denied || line.verdict == "deny")
             && self.takes_container(&line.container, &line.pod)
@@ -42,7 +42,7 @@ impl Wanted {
     }
 
     /// Whether a container is asked for, whatever happened to it.
-    pub(super) fn takes_container(&self, id: &str, pod: &Pod) -> bool {
+    pub fn takes_container(&self, id: &str, pod: &Pod) -> bool {
         let named = |(namespace, name): &(String, String)| {
             pod.namespace.as_ref() == Some(namespace) && pod.name.as_ref() == Some(name)
         };
@@ -67,7 +67,7 @@ fn names(reason: &str, gid: u32) -> bool {
 ///
 /// # Errors
 /// A sentence that quotes the word.
-pub(super) fn parse_pod(word: &str) -> Result<(String, String), String> {
+pub fn parse_pod(word: &str) -> Result<(String, String), String> {
     match word.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok((namespace.to_owned(), name.to_owned()))
@@ -78,7 +78,7 @@ pub(super) fn parse_pod(word: &str) -> Result<(String, String), String> {
 
 /// What a line turns out to be.
 #[derive(Debug)]
-pub(super) enum Judged<'l> {
+pub enum Judged<'l> {
     /// It is asked for: the line, and its bytes.
     Wanted(Box<Line>, &'l [u8]),
     /// One of ours that isn't asked for.
@@ -92,7 +92,8 @@ pub(super) enum Judged<'l> {
 }
 
 /// Looks through lines.
-pub(super) struct Search {
+#[derive(Debug)]
+pub struct Search {
     wanted: Wanted,
     /// Texts that a wanted line holds.
     needles: Vec<Finder<'static>>,
@@ -100,7 +101,8 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn new(wanted: Wanted) -> Search {
+    /// A search for `wanted`.
+    pub fn new(wanted: Wanted) -> Search {
         let mut needles = Vec::new();
         let mut needle = |text: String| needles.push(Finder::new(&text).into_owned());
         // As serde_json writes a string, without its last quotation mark where only the beginning is known.
@@ -118,12 +120,13 @@ impl Search {
         Search { wanted, needles, gid }
     }
 
-    pub(super) fn wanted(&self) -> &Wanted {
+    /// What is asked for.
+    pub fn wanted(&self) -> &Wanted {
         &self.wanted
     }
 
     /// Judges a line, without its end.
-    pub(super) fn judge<'l>(&self, bytes: &'l [u8]) -> Judged<'l> {
+    pub fn judge<'l>(&self, bytes: &'l [u8]) -> Judged<'l> {
         if !bytes.starts_with(HEAD) || !bytes.ends_with(b"}") {
             return self.salvage(bytes);
         }
@@ -171,6 +174,7 @@ fn is_newer(bytes: &[u8]) -> bool {
 }
 
 /// Looks for a gid where a line says who has it.
+#[derive(Debug)]
 struct GidSearch {
     digits: String,
     any: Finder<'static>,

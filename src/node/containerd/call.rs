@@ -66,7 +66,12 @@ async fn call(socket: PathBuf, namespace: &str, id: &str) -> Result<Container, S
     let codec = ProstCodec::<GetContainerRequest, GetContainerResponse>::default();
     let answer = client.unary(request, PathAndQuery::from_static(METHOD), codec).await;
     let answer = answer.map_err(|status| refusal(&status, namespace, id))?;
-    match answer.into_inner().container {
+    container_of(answer.into_inner(), id)
+}
+
+/// The container in an answer, which has to be the one that was asked for.
+pub(super) fn container_of(answer: GetContainerResponse, id: &str) -> Result<Container, String> {
+    match answer.container {
         Some(container) if container.id == id => Ok(container),
         _ => Err(format!("its answer isn't about container {}", quoted(id.as_bytes()))),
     }
@@ -89,6 +94,11 @@ fn refusal(status: &Status, namespace: &str, id: &str) -> String {
         Some(source) => root_cause(source),
         None => status.message().to_owned(),
     };
+    unusable(&why)
+}
+
+/// What [`get`] says of an answer that is none.
+pub(super) fn unusable(why: &str) -> String {
     format!("its answer can't be used: {}", escaped(why.as_bytes()))
 }
 

@@ -15,6 +15,10 @@ mod tests;
 use std::path::Path;
 use std::time::Duration;
 
+use prost::Message;
+
+use message::GetContainerResponse;
+
 use super::config::{Config, Containerd};
 use crate::error::{Error, Result};
 use crate::policy::Subject;
@@ -61,6 +65,15 @@ pub fn answers(config: &Containerd) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// containerd's word in the bytes of an answer to the question for the container `id`, as [`complete`] reads it.
+///
+/// # Errors
+/// The rest of a sentence that begins with containerd's name.
+pub fn word_in(answer: &[u8], id: &str) -> std::result::Result<Word, String> {
+    let answer = GetContainerResponse::decode(answer).map_err(|why| call::unusable(&why.to_string()))?;
+    call::container_of(answer, id).and_then(|container| metadata::word(&container))
 }
 
 /// Asks containerd for its word on the container `id`.
