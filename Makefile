@@ -37,6 +37,9 @@ test-units: need-build ## the tests that need no root
 test-root: need-build ## the suites that need root, real runtimes and engines
 	@integration/run $(TARGET)
 
+fuzz: need-build ## fuzz what is read from others, SECONDS=60 for each target
+	@integration/fuzz/run $(or $(SECONDS),60)
+
 package-test: need-build ## install, upgrade, remove and check the packages, and build them twice
 	@integration/packages/need
 	@$(STATIC) --release -p runc-strict
@@ -48,6 +51,7 @@ counts-accept: need-build ## accept the counts of instructions as they are now
 	@integration/counts/run $(PROGRAM) --accept
 
 lint: need-build ## formatting, lints, documentation, licences
+	@integration/need g++=g++
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p runc-strict
@@ -96,4 +100,4 @@ vm-selftest: need-build ## test the machine's own commands
 need-build:
 	@integration/need rust=rust
 
-.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench counts-accept need-build image dist package-test mutants
+.PHONY: help build demo test test-units test-root vm-test matrix matrix-youki vm-shell vm-selftest lint bench counts-accept need-build image dist package-test mutants fuzz

@@ -31,6 +31,7 @@ mod faults;
 mod load;
 mod matrix;
 mod native;
+mod reading;
 mod restore;
 mod sys;
 mod trace;
@@ -48,6 +49,7 @@ pub fn suites() -> ExitCode {
         doors::suite(),
         levels::suite(),
         native::SUITE,
+        reading::SUITE,
         load::SUITE,
         faults::SUITE,
         bad_input::SUITE,
