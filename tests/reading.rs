@@ -48,10 +48,11 @@ fn ours(document: &[u8]) -> Option<Json> {
     assert_eq!(object.process, *process);
     let mut groups = process.groups.clone();
     groups.sort_unstable();
+    groups.dedup();
     Some(json!({"uid": process.uid, "gid": process.gid, "groups": groups}))
 }
 
-/// As a runtime reads it; none where it starts nothing. The kernel keeps a list with a gid twice as it is given.
+/// As a runtime reads it; none where it starts nothing.
 fn theirs(read: &Json) -> Option<&Json> {
     (*read != "refused").then_some(read)
 }

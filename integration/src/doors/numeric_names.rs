@@ -13,6 +13,8 @@ use crate::trial::{Entry, Seen, Trial};
 use super::{Closed, Door, Hole, Row};
 
 const HARMLESS: &str = "root:x:0:\nalice:x:1000:\n";
+/// runc trims a line of all white space that Unicode has.
+const TRIMMED: &str = "root:x:0:\nalice:x:1000:\n\u{a0}60000:x:50000:\n";
 /// 60000, which the node allows, becomes 50000.
 const RENAMED: &str = "root:x:0:\nalice:x:1000:\n60000:x:50000:\n";
 
@@ -27,6 +29,7 @@ pub(super) fn doors() -> Vec<Door> {
             number: 18,
             rows: vec![
                 row("a group named 60000 with gid 50000", |trial| image(trial, RENAMED), "60000"),
+                row("the same name behind a no-break space", |trial| image(trial, TRIMMED), "60000"),
                 row("a group named 1000, the primary gid", |trial| image(trial, "1000:x:50000:\n"), "1000"),
             ],
         },
