@@ -50,7 +50,8 @@ pub(crate) fn check(bytes: &[u8]) {
 
 /// What the runtime would get, where the words are handed on in one form.
 fn canonical(invocation: &Invocation) -> Option<Vec<OsString>> {
-    let or_made = |path: Option<&std::path::Path>| path.map_or(OsStr::new(MADE), OsStr::new).to_owned();
+    let or_made =
+        |path: Option<&std::path::Path>| path.map_or_else(|| OsStr::new(MADE), OsStr::new).to_owned();
     match invocation {
         Invocation::Start(start) | Invocation::Restore(start) => {
             Some(start.words(&or_made(start.bundle.as_deref())))

@@ -26,7 +26,7 @@ pub(crate) fn check(bytes: &[u8]) {
 
     // A name that runc before 1.3 would take for a gid is found, and nothing is found in a file without such a name.
     let found = numeric_name(group);
-    if lines.iter().any(|line| is_number(&line.name)) {
+    if lines.iter().any(|line| is_number(line.name)) {
         assert!(found.is_some(), "a name that is a number isn't seen");
     }
     let trap = lookup::trap_in(&GroupFile::Text(group.to_vec()));

@@ -5,8 +5,8 @@ use runc_strict::resize::quantity::Quantity;
 
 use crate::assert_one_line;
 
-/// No exponent beyond this leaves a number in range that has fewer digits than an input.
-const FAR: i64 = 100_000;
+/// No number but 0 is in range with more zeros than these behind it.
+const ZEROS: i64 = 40;
 
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -41,6 +41,7 @@ fn reference(text: &str) -> Option<i128> {
     if digits.is_empty() || digits.contains('.') {
         return None;
     }
+    let length = i64::try_from(digits.len()).ok()?;
     let digits: BigUint = digits.parse().ok()?;
     let places = i64::try_from(fraction.len()).ok()?;
     let nano = match ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].iter().position(|known| *known == suffix) {
@@ -56,10 +57,11 @@ fn reference(text: &str) -> Option<i128> {
             };
             // an exponent at the very edge of 64 bits is refused, whatever stands before it
             let shift = power.checked_add(9)?.checked_sub(places)?;
-            if shift > FAR && digits != BigUint::ZERO {
+            if shift > ZEROS && digits != BigUint::ZERO {
                 return None;
             }
-            scaled(digits, shift.clamp(-FAR, FAR))
+            // one digit behind the last is as far below as any
+            scaled(digits, shift.clamp(-length - 1, ZEROS))
         }
     };
     let nano = i128::try_from(nano).ok()?;
