@@ -182,9 +182,7 @@ fn decimal(whole: &str, fraction: &str, power: i64) -> Result<i128, Fault> {
     }
     let length = |text: &str| i64::try_from(text.len()).map_err(|_| Fault::TooLarge);
     // the value is `significant` times 10^shift nano units
-    let shift = power
-        .checked_add(9 + length(digits)? - length(significant)? - length(fraction)?)
-        .ok_or(Fault::TooLarge)?;
+    let shift = power.saturating_add(9 + length(digits)? - length(significant)? - length(fraction)?);
     if shift >= 0 {
         let factor = u32::try_from(shift).ok().and_then(|shift| 10_i128.checked_pow(shift));
         return significant

@@ -55,8 +55,7 @@ fn reference(text: &str) -> Option<i128> {
                 Some(at) => i64::try_from(at).ok()? * 3 - 9,
                 None => suffix.strip_prefix(['e', 'E'])?.parse().ok()?,
             };
-            // an exponent at the very edge of 64 bits is refused, whatever stands before it
-            let shift = power.checked_add(9)?.checked_sub(places)?;
+            let shift = power.saturating_add(9).saturating_sub(places);
             if shift > ZEROS && digits != BigUint::ZERO {
                 return None;
             }
