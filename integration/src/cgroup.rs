@@ -59,7 +59,7 @@ pub(crate) fn remove() -> Vec<PathBuf> {
 
 /// The hugetlb hierarchy, mounted by us. crun up to 1.8 refuses a hybrid layout while v2 still owns a controller,
 /// and hugetlb is the one that nothing uses.
-pub(crate) struct Hugetlb {
+pub struct Hugetlb {
     made_folder: bool,
 }
 
@@ -68,7 +68,7 @@ impl Hugetlb {
     ///
     /// # Errors
     /// When the kernel refuses, e.g. because somebody else mounted it meanwhile.
-    pub(crate) fn mount() -> Result<Self> {
+    pub fn mount() -> Result<Self> {
         let made_folder = fs::create_dir(HUGETLB).is_ok();
         let kind = Some("cgroup");
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -87,7 +87,7 @@ impl Hugetlb {
     }
 
     /// Whether the hierarchy is mounted, by whomever.
-    pub(crate) fn is_mounted() -> bool {
+    pub fn is_mounted() -> bool {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         hierarchies(&mounts).iter().any(|path| path == Path::new(HUGETLB))
     }

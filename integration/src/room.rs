@@ -123,7 +123,7 @@ impl Room {
     }
 
     /// Keeps the mount until the sweep.
-    pub(crate) fn keep_hugetlb(&self, mount: Hugetlb) {
+    pub fn keep_hugetlb(&self, mount: Hugetlb) {
         *locked(&self.hugetlb) = Some(mount);
     }
 

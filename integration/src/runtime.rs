@@ -73,7 +73,7 @@ impl Runtime {
     }
 
     /// Deletes every container below a `--root`.
-    pub(crate) fn delete_containers(&self, root: &Path) {
+    pub fn delete_containers(&self, root: &Path) {
         let Ok(entries) = std::fs::read_dir(root) else { return };
         for entry in entries.flatten() {
             let mut command = Command::new(&self.path);

@@ -43,6 +43,39 @@ pub(crate) fn process() -> String {
     config.get("process").unwrap_or(&Value::Null).to_string()
 }
 
+/// What `update` is given, as containerd sends it.
+pub(crate) fn resources() -> String {
+    json!({
+        "memory": {"limit": 104_857_600},
+        "cpu": {"shares": 102, "quota": 20_000, "period": 100_000, "cpus": "", "mems": ""},
+    })
+    .to_string()
+}
+
+/// The document of a container that runs `/pause`, of about 5 KB.
+pub(crate) fn real(cgroup: &str) -> String {
+    let services = (0..90).map(|n| format!("SERVICE_{n}_PORT=tcp://10.0.0.{n}:8080"));
+    let environment: Vec<String> = std::iter::once("PATH=/".to_owned()).chain(services).collect();
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0, "additionalGids": [0, 3000, 50000]},
+            "args": ["/pause"], "cwd": "/", "env": environment,
+        },
+        "root": {"path": "rootfs"},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+        ],
+        "annotations": {"io.kubernetes.cri.container-type": "container"},
+        "linux": {
+            "cgroupsPath": cgroup, "namespaces": [{"type": "pid"}, {"type": "mount"}],
+            "resources": {"memory": {"limit": 209_715_200}, "cpu": {"shares": 204, "quota": 20_000, "period": 100_000}},
+        },
+    })
+    .to_string()
+}
+
 /// An etc/group of forty lines.
 pub(crate) fn group_file() -> String {
     let mut text = "staff:x:3000:alice\ndata:x:50000:alice\n".to_owned();

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::room::Room;
-use crate::{say, within};
+use crate::report::{Bound, Report, Table};
+use crate::spread::Times;
 
 /// Pods of the published figures.
 pub(crate) const PODS: usize = 250;
@@ -19,74 +20,72 @@ pub(crate) const PODS: usize = 250;
 /// Containers in each.
 const EACH: usize = 2;
 
-/// How often each of our ways is measured; the loop runs once, for it takes as long as many of ours.
-const TURNS: usize = 3;
+/// Turns at most: the loop takes seconds.
+const TURNS: usize = 5;
 
 /// 2^20 bytes.
 const MIB: u64 = 1 << 20;
 
-/// One run; `Ok(true)` says that every aim was reached.
-pub(crate) fn bench(room: &Room, pods: usize) -> Result<bool> {
+/// Measures the loop and both of our ways, side by side.
+pub(crate) fn measure(room: &Room, pods: usize, turns: usize, report: &mut Report) -> Result<()> {
+    report.heading("Resizing many containers");
     let runc = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"];
     let Some(runc) = runc.into_iter().find(|path| Path::new(path).is_file()) else {
-        say("resize: skipped: runc isn't installed");
-        return Ok(true);
+        report.skipped("cgroup-updater apply", "runc isn't installed");
+        return Ok(());
     };
     if !nix::unistd::geteuid().is_root() {
-        say("resize: skipped: containers need root");
-        return Ok(true);
+        report.skipped("cgroup-updater apply", "containers need root");
+        return Ok(());
     }
-    let since = Instant::now();
     let crowd = Crowd::make(room, runc, pods)?;
-    let count = crowd.containers.len();
-    say(&format!(
-        "resize of {count} containers in {pods} pods, memory limit, CPU limit and CPU request; made in {:.0} s",
-        since.elapsed().as_secs_f64()
+    let (count, turns) = (crowd.containers.len(), turns.clamp(1, TURNS));
+    report.text(&format!(
+        "Memory limit, CPU limit and CPU request of {count} containers of runc in {pods} pods, {turns} turns; milliseconds, median \
+         [quartiles]. Every value is checked after every turn."
     ));
-    let (memory, milli) = (100, 100);
-    let since = Instant::now();
-    for one in &crowd.containers {
-        let (limit, quota) = ((memory * MIB).to_string(), (milli * 100).to_string());
-        let words = ["update", "--memory", &limit, "--cpu-quota", &quota, "--cpu-share", "102", &one.id];
-        crowd.runc(&words)?;
-    }
-    let theirs = since.elapsed();
-    crowd.check(memory, milli)?;
-    say(&format!("  a loop of runc update      {:>8.0} ms", millis(theirs)));
-    let environment = room.environment_with(runc)?;
-    let mut good = true;
-    for (mode, aim, from) in [("direct", 20.0, 110), ("runtime", 2.0, 150)] {
-        let mut times = Vec::new();
-        let mut peak: f64 = 0.0;
-        for turn in 0..TURNS {
-            let to = from + 10 * u64::try_from(turn)?;
+    let environment = room.node(runc)?;
+    let ways = [("direct", 20.0), ("runtime", 2.0)];
+    let mut times = Times::new(1 + ways.len());
+    let mut peaks = [0.0_f64; 2];
+    for turn in 0..u64::try_from(turns)? {
+        let to = 100 + 30 * turn;
+        let since = Instant::now();
+        for one in &crowd.containers {
+            let (limit, quota) = ((to * MIB).to_string(), (to * 100).to_string());
+            let shares = (to * 1024 / 1000).to_string();
+            let words = ["update", "--memory", &limit, "--cpu-quota", &quota, "--cpu-share", &shares, &one.id];
+            crowd.runc(&words)?;
+        }
+        times.push(0, millis(since.elapsed()));
+        crowd.check(to, to)?;
+        for (n, ((mode, _), peak)) in (1_u8..).zip(ways.iter().zip(&mut peaks)) {
+            let to = to + 10 * u64::from(n);
             let manifest = crowd.manifest(to, to)?;
             let words = ["cgroup-updater", "apply", "-f", &manifest, "--mode", mode, "--root", &crowd.root];
             let words: Vec<String> =
                 std::iter::once(room.product.as_str()).chain(words).map(str::to_owned).collect();
             let since = Instant::now();
-            peak = peak.max(room.peak_kib_with(&words, &environment)?);
-            times.push(millis(since.elapsed()));
+            *peak = peak.max(room.peak_kib_with(&words, &environment)?);
+            times.push(usize::from(n), millis(since.elapsed()));
             crowd.check(to, to)?;
         }
-        times.sort_by(f64::total_cmp);
-        let ours = times.get(TURNS / 2).copied().unwrap_or_default();
-        say(&format!("  one apply, --mode {mode:<8} {ours:>8.0} ms, peak {peak:.0} KiB"));
-        good &= at_least(&format!("times faster than the loop, --mode {mode}"), millis(theirs) / ours, aim);
-        good &= within(&format!("peak memory of apply, --mode {mode}, KiB"), peak, 30.0 * 1024.0);
     }
-    Ok(good)
+    let mut table = Table::new(&["way", "takes, ms", "times faster", "peak KiB"]);
+    table.row("a loop of runc update", [times.spread(0).to_string()]);
+    for (n, ((mode, aim), peak)) in (1..).zip(ways.into_iter().zip(peaks)) {
+        let faster = times.faster(n, 0).median;
+        let cells = [times.spread(n).to_string(), format!("{faster:.1}"), format!("{peak:.0}")];
+        table.row(&format!("one apply, --mode {mode}"), cells);
+        report.aim(&format!("apply --mode {mode}, times faster than the loop"), faster, Bound::AtLeast(aim));
+        report.aim(&format!("peak memory of apply --mode {mode}, KiB"), peak, Bound::AtMost(30.0 * 1024.0));
+    }
+    report.table(&table);
+    Ok(())
 }
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn at_least(what: &str, value: f64, least: f64) -> bool {
-    let good = value >= least;
-    let word = if good { "reached" } else { "MISSED" };
-    say(&format!("  {word}: {what} {value:.1}, at least {least}"));
-    good
 }
 
 /// One container.

@@ -54,6 +54,7 @@ impl Room {
         fs::create_dir_all(folder.path().join("bundle/rootfs/etc"))?;
         fs::write(folder.path().join("bundle/rootfs/etc/group"), documents::group_file())?;
         fs::write(folder.path().join("process.json"), documents::process())?;
+        fs::write(folder.path().join("resources.json"), documents::resources())?;
         let config = format!("runtime = \"{nothing}\"\n[audit]\npath = \"{}\"\n", at("audit.log"));
         fs::write(at("config.toml"), config)?;
         let environment = vec![
@@ -64,9 +65,22 @@ impl Room {
     }
 
     /// The same environment for a node whose runtime is this program.
-    pub(crate) fn environment_with(&self, runtime: &str) -> Result<Vec<(String, String)>> {
-        let config = self.path("config-real.toml");
-        let text = format!("runtime = \"{runtime}\"\n[audit]\npath = \"{}\"\n", self.path("audit.log"));
+    pub(crate) fn node(&self, runtime: &str) -> Result<Vec<(String, String)>> {
+        self.node_with(runtime, "")
+    }
+
+    /// The same with more keys at the configuration's top.
+    pub(crate) fn node_with(&self, runtime: &str, keys: &str) -> Result<Vec<(String, String)>> {
+        let (log, containerd) = (self.path("audit.log"), self.path("containerd.sock"));
+        self.configured(&format!(
+            "runtime = \"{runtime}\"\n{keys}[audit]\npath = \"{log}\"\n[containerd]\naddress = \"{containerd}\"\n"
+        ))
+    }
+
+    /// The environment of a node with this configuration.
+    pub(crate) fn configured(&self, text: &str) -> Result<Vec<(String, String)>> {
+        let count = fs::read_dir(self.folder.path())?.count();
+        let config = self.path(&format!("config-{count}.toml"));
         fs::write(&config, text)?;
         let mut environment = self.environment.clone();
         environment.retain(|(name, _)| name != "RUNC_STRICT_CONFIG");
@@ -108,6 +122,11 @@ impl Room {
         self.at("process.json").display().to_string()
     }
 
+    /// The update's document.
+    pub(crate) fn resources(&self) -> String {
+        self.at("resources.json").display().to_string()
+    }
+
     /// Puts a config.json into the bundle, and forgets what a run before remembered.
     pub(crate) fn fresh(&self, text: &str) -> Result<()> {
         let _ = fs::remove_file(self.records().join("x"));
@@ -135,20 +154,18 @@ impl Room {
         last.trim().parse().with_context(|| format!("{} failed", words.join(" ")))
     }
 
-    /// Makes the state folder of a running container, as crun would: this process stands for its init.
+    /// Makes the state of a container that runs, as crun would: this process stands for its init.
     pub(crate) fn running(&self, id: &str) -> Result<()> {
-        let folder = self.at("root").join(id);
-        fs::create_dir_all(&folder)?;
-        let stat = fs::read_to_string("/proc/self/stat")?;
-        let start =
-            stat.rsplit(')').next().and_then(|s| s.split_whitespace().nth(19)).context("no start time")?;
         // The record was made by a later process than this one; a container is younger than its record.
-        let start: u64 = start.parse::<u64>()? + 1_000_000;
-        let status = format!(
-            "{{\"pid\":{},\"process-start-time\":{start},\"bundle\":\"{}\"}}",
-            std::process::id(),
-            self.bundle()
-        );
+        self.state(&self.root(), id, std::process::id(), start_of("self")? + 1_000_000)
+    }
+
+    /// Writes crun's state of a container whose init is `pid`, which began at `start`.
+    pub(crate) fn state(&self, root: &str, id: &str, pid: u32, start: u64) -> Result<()> {
+        let folder = Path::new(root).join(id);
+        fs::create_dir_all(&folder)?;
+        let bundle = self.bundle();
+        let status = format!("{{\"pid\":{pid},\"process-start-time\":{start},\"bundle\":\"{bundle}\"}}");
         Ok(fs::write(folder.join("status"), status)?)
     }
 
@@ -174,25 +191,19 @@ impl Room {
         });
         Ok(names.skip(1).take_while(|name| name != "execve").collect())
     }
-
-    /// The machine, in a line.
-    pub(crate) fn machine(&self) -> String {
-        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpu
-            .lines()
-            .find_map(|l| l.strip_prefix("model name"))
-            .unwrap_or("")
-            .trim_start_matches(['\t', ':', ' ']);
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        format!("{model}, {cores} cores, Linux {}", kernel.trim())
-    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.records());
     }
+}
+
+/// When a process began: the 22nd field of proc_pid_stat(5).
+pub(crate) fn start_of(process: &str) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let start = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19));
+    Ok(start.context("no start time")?.parse()?)
 }
 
 fn compile(compiler: &str, source: &str, program: &str, runtime: &str) -> Result<()> {

@@ -7,6 +7,8 @@
 //! Here fails closed what can fail: without an answer there is no container.
 
 mod call;
+#[cfg(test)]
+mod fake;
 mod message;
 mod metadata;
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use http::{HeaderValue, Response};
 use prost::Message;
 use tempfile::TempDir;
-use tonic::codegen::http::{HeaderMap, HeaderValue, Response};
 
+use super::fake::{framed, speak};
 use super::message::{Any, Container, GetContainerRequest, GetContainerResponse};
 use super::*;
 use crate::policy::gid::{Gid, GidSet};
@@ -37,7 +38,7 @@ impl Fake {
     /// A server that speaks HTTP/2 and sends `body`, and then `status` in the trailers.
     fn speaking(body: Vec<u8>, status: &'static str) -> Fake {
         Fake::new(move |stream| {
-            let _ = in_tokio(stream, |stream| speak(stream, body, status));
+            let _ = in_tokio(stream, |stream| speak(stream, right, body, status));
         })
     }
 
@@ -73,45 +74,11 @@ fn in_tokio<F: Future>(stream: UnixStream, then: impl FnOnce(tokio::net::UnixStr
     runtime.block_on(async { then(tokio::net::UnixStream::from_std(stream).unwrap()).await })
 }
 
-/// Answers each request, if it is the right one, with `body` and `status`.
-async fn speak(
-    stream: tokio::net::UnixStream,
-    body: Vec<u8>,
-    status: &'static str,
-) -> std::result::Result<(), h2::Error> {
-    let mut connection = h2::server::handshake(stream).await?;
-    while let Some(next) = connection.accept().await {
-        let (request, mut respond) = next?;
-        let body = body.clone();
-        tokio::spawn(async move {
-            let (head, mut sent) = request.into_parts();
-            let mut message = Vec::new();
-            while let Some(Ok(data)) = sent.data().await {
-                message.extend_from_slice(&data);
-            }
-            let asks_for = |id: &str| framed(&GetContainerRequest { id: id.to_owned() }.encode_to_vec());
-            let right = head.uri.path() == "/containerd.services.containers.v1.Containers/Get"
-                && head.headers.get("containerd-namespace") == Some(&HeaderValue::from_static("k8s.io"))
-                && ["c1", NOBODY].map(asks_for).contains(&message);
-            let status = if right { status } else { "3" };
-            let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-            let Ok(mut stream) = respond.send_response(response, false) else { return };
-            // A caller that has seen enough hangs up in the middle.
-            let _ = stream.send_data(body.into(), false);
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", HeaderValue::from_static(status));
-            let _ = stream.send_trailers(trailers);
-        });
-    }
-    Ok(())
-}
-
-/// A message as gRPC sends it: not compressed, with its length before it.
-fn framed(message: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0];
-    frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
-    frame.extend_from_slice(message);
-    frame
+fn right(path: &str, namespace: Option<&HeaderValue>, message: &[u8]) -> bool {
+    let asks_for = |id: &str| framed(&GetContainerRequest { id: id.to_owned() }.encode_to_vec());
+    path == "/containerd.services.containers.v1.Containers/Get"
+        && namespace == Some(&HeaderValue::from_static("k8s.io"))
+        && ["c1", NOBODY].map(asks_for).iter().any(|one| one == message)
 }
 
 fn container(extensions: &[(&str, &str)]) -> Container {
