@@ -60,10 +60,10 @@ lint: need-build ## formatting, lints, documentation, licences
 mutants: need-build ## change policy and spec in every place, and see that a test notices
 	@integration/mutants/run
 
-bench: need-build ## measure, side by side with what it stands in front of
-	@integration/need strace=strace musl-gcc=musl-tools
+bench: need-build ## measure, side by side with what it stands in front of, and write docs/performance.md
+	@integration/need strace=strace musl-gcc=musl-tools runc=runc crun=crun podman=podman
 	$(STATIC) --release -p runc-strict -p runc-strict-bench
-	@target/$(TARGET)/release/bench $(PROGRAM)
+	@target/$(TARGET)/release/bench $(PROGRAM) --write docs/performance.md
 
 vm-test: need-build ## run the suites in a machine with systemd and pure cgroup v2
 	@integration/run $(TARGET) machine

@@ -3,11 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::report::Table;
-
-/// The lines of the machine's table.
-pub(crate) fn table(product: &str) -> Table {
-    let mut table = Table::new(&["machine and programs", ""]);
+/// A list, a line for each.
+pub(crate) fn list(product: &str) -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -20,7 +17,7 @@ pub(crate) fn table(product: &str) -> Table {
         ("hypervisor", hypervisor(&cpuinfo)),
         ("kernel", format!("Linux {}", kernel.trim())),
         ("load when it began", load.split(' ').take(3).collect::<Vec<_>>().join(" ")),
-        ("runc-strict", first_line(product, "version")),
+        ("program", first_line(product, "version")),
         ("runc", first_line("runc", "--version")),
         ("crun", first_line("crun", "--version")),
         ("podman", first_line("podman", "--version")),
@@ -28,8 +25,7 @@ pub(crate) fn table(product: &str) -> Table {
         ("C compiler", first_line("cc", "--version")),
         ("date", first_line("date", "--utc")),
     ];
-    rows.into_iter().for_each(|(name, text)| table.row(name, [text]));
-    table
+    rows.map(|(name, text)| format!("- {name}: {text}")).join("\n")
 }
 
 /// What stands behind a key in a file of `key : value`.
@@ -43,21 +39,21 @@ fn hypervisor(cpuinfo: &str) -> String {
     if !value(cpuinfo, "flags").split(' ').any(|flag| flag == "hypervisor") {
         return "none seen".to_owned();
     }
-    let said = output("lscpu", "--online").unwrap_or_default();
+    let said = output("lscpu", &[]).unwrap_or_default();
     let vendor = said.lines().find_map(|line| line.strip_prefix("Hypervisor vendor:"));
-    format!("yes ({})", vendor.map_or("unnamed", str::trim))
+    format!("yes, {}", vendor.map_or("which one isn't told", str::trim))
 }
 
 fn first_line(program: &str, word: &str) -> String {
-    let said = output(program, word).unwrap_or_default();
+    let said = output(program, &[word]).unwrap_or_default();
     said.lines().next().map_or_else(|| "not installed".to_owned(), str::to_owned)
 }
 
 /// What a program prints, wherever Debian has it.
-fn output(program: &str, word: &str) -> Option<String> {
+fn output(program: &str, words: &[&str]) -> Option<String> {
     let inherited = std::env::var("PATH").unwrap_or_default();
     let path = format!("{inherited}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin");
-    let answer = Command::new(program).arg(word).env("LC_ALL", "C").env("PATH", path).output().ok()?;
+    let answer = Command::new(program).args(words).env("LC_ALL", "C").env("PATH", path).output().ok()?;
     answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
 }
 
@@ -75,7 +71,7 @@ mod tests {
     #[test]
     fn a_hypervisor_is_told_by_the_flag_that_it_sets() {
         assert_eq!(hypervisor("flags\t\t: fpu vme\n"), "none seen");
-        assert!(hypervisor("flags\t\t: fpu hypervisor vme\n").starts_with("yes ("));
+        assert!(hypervisor("flags\t\t: fpu hypervisor vme\n").starts_with("yes, "));
     }
 
     #[test]

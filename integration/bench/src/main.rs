@@ -21,6 +21,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use runc_strict_integration::room::Room as Swept;
+
 use options::{Options, Part, USAGE};
 use report::Report;
 use room::Room;
@@ -60,17 +62,31 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Result<bool> {
     let room = Room::new(&options.product)?;
+    // Containers need root; whatever is made then is taken away by the sweep, also on SIGINT.
+    let swept = if nix::unistd::geteuid().is_root() { Some(Swept::open()?) } else { None };
+    if let Some(swept) = &swept {
+        let folders = room.folders();
+        swept.on_sweep(move |_| folders.iter().for_each(|folder| drop(std::fs::remove_dir_all(folder))));
+    }
+    let result = parts(options, &room, swept.as_deref());
+    if let Some(swept) = swept {
+        swept.sweep();
+    }
+    result
+}
+
+fn parts(options: &Options, room: &Room, swept: Option<&Swept>) -> Result<bool> {
     let mut report = Report::default();
     report.heading("Machine");
-    report.table(&machine::table(&room.product));
+    report.text(&machine::list(&room.product));
     for part in &options.parts {
         match part {
-            Part::Way => way::measure(&room, options.turns.unwrap_or(400), &mut report)?,
-            Part::Runtimes => real::measure(&room, options.turns.unwrap_or(100), &mut report)?,
-            Part::Containerd => containerd::measure(&room, options.turns.unwrap_or(400), &mut report)?,
-            Part::See => see::measure(&room, options.turns.unwrap_or(200), options.lines, &mut report)?,
-            Part::Resize => resize::measure(&room, options.pods, options.turns.unwrap_or(5), &mut report)?,
-            Part::Podman => podman::measure(&room, options.turns.unwrap_or(5), &mut report)?,
+            Part::Way => way::measure(room, options.turns.unwrap_or(400), &mut report)?,
+            Part::Runtimes => real::measure(room, swept, options.turns.unwrap_or(100), &mut report)?,
+            Part::Containerd => containerd::measure(room, options.turns.unwrap_or(400), &mut report)?,
+            Part::See => see::measure(room, options.turns.unwrap_or(200), options.lines, &mut report)?,
+            Part::Resize => resize::measure(room, options.pods, options.turns.unwrap_or(5), &mut report)?,
+            Part::Podman => podman::measure(room, swept, options.turns.unwrap_or(5), &mut report)?,
         }
     }
     say(&report.aims());

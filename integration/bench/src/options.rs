@@ -48,8 +48,14 @@ pub(crate) struct Options {
 pub(crate) fn parse(words: &[String]) -> Result<Options, String> {
     let mut words = words.iter();
     let product = words.next().ok_or("give the program that is to be measured")?.clone();
-    let mut options =
-        Options { product, parts: Vec::new(), turns: None, pods: crate::resize::PODS, lines: 1_000_000, write: None };
+    let mut options = Options {
+        product,
+        parts: Vec::new(),
+        turns: None,
+        pods: crate::resize::PODS,
+        lines: 1_000_000,
+        write: None,
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {

@@ -18,12 +18,12 @@ use crate::spread::Times;
 const CONTAINERS: usize = 10;
 
 /// Measures both loops.
-pub(crate) fn measure(room: &Room, turns: usize, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(room: &Room, swept: Option<&Swept>, turns: usize, report: &mut Report) -> Result<()> {
     report.heading("Beside podman update");
-    if !nix::unistd::geteuid().is_root() {
+    let Some(swept) = swept else {
         report.skipped("podman update", "the containers are root's");
         return Ok(());
-    }
+    };
     let (Ok(program), Ok(runc)) = (find_program("podman"), find_program("runc")) else {
         report.skipped("podman update", "podman or runc isn't installed");
         return Ok(());
@@ -33,11 +33,9 @@ pub(crate) fn measure(room: &Room, turns: usize, report: &mut Report) -> Result<
         report.skipped("podman update", "this podman doesn't have it; it came with 4.3");
         return Ok(());
     }
-    let swept = Swept::open()?;
     let runc = runc.display().to_string();
-    let result = Podman::new(&swept, program, &runc).and_then(|podman| compare(room, &podman, &runc, turns, report));
-    swept.sweep();
-    result
+    let podman = Podman::new(swept, program, &runc)?;
+    compare(room, &podman, &runc, turns, report)
 }
 
 fn compare(room: &Room, podman: &Podman, runc: &str, turns: usize, report: &mut Report) -> Result<()> {
@@ -49,7 +47,15 @@ fn compare(room: &Room, podman: &Podman, runc: &str, turns: usize, report: &mut 
     let rootfs = rootfs.display().to_string();
     let mut ids = Vec::new();
     for _ in 0..CONTAINERS {
-        let words = ["run", "--detach", "--network=host", "--read-only", "--cgroup-parent", &podman.parent, "--rootfs"];
+        let words = [
+            "run",
+            "--detach",
+            "--network=host",
+            "--read-only",
+            "--cgroup-parent",
+            &podman.parent,
+            "--rootfs",
+        ];
         let id = podman.call(&[&words[..], &[&rootfs, "/pause"]].concat())?;
         ids.push(id.trim().to_owned());
     }
@@ -66,7 +72,17 @@ fn compare(room: &Room, podman: &Podman, runc: &str, turns: usize, report: &mut 
         for id in &ids {
             let (memory, cpu) = (format!("{}Mi", 110 + 20 * turn), format!("{}m", 110 + 20 * turn));
             let mut command = Command::new(&room.product);
-            command.args(["cgroup-updater", "set", "--once", "--container", id, "--memory-limit", &memory, "--cpu-limit", &cpu]);
+            command.args([
+                "cgroup-updater",
+                "set",
+                "--once",
+                "--container",
+                id,
+                "--memory-limit",
+                &memory,
+                "--cpu-limit",
+                &cpu,
+            ]);
             output(command.env_clear().envs(environment.iter().cloned()))?;
         }
         times.push(1, since.elapsed().as_secs_f64() * 1e3);
@@ -118,12 +134,14 @@ impl Drop for Podman {
         // what it leaves is taken away by the sweep
         let _ = self.call(&["rm", "--all", "--force", "--time=0"]);
         give_back_dev_null();
+        crate::resize::forget_transactions(&self.parent);
     }
 }
 
 /// What a command printed.
 fn output(command: &mut Command) -> Result<String> {
-    let answer = command.output().with_context(|| format!("can't start {}", command.get_program().display()))?;
+    let answer =
+        command.output().with_context(|| format!("can't start {}", command.get_program().display()))?;
     let why = String::from_utf8_lossy(&answer.stderr);
     ensure!(answer.status.success(), "{} failed: {}", command.get_program().display(), why.trim());
     Ok(String::from_utf8_lossy(&answer.stdout).into_owned())

@@ -32,20 +32,46 @@ struct Way {
 }
 
 /// Measures what is here of runc and crun.
-pub(crate) fn measure(room: &Room, turns: usize, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(room: &Room, swept: Option<&Swept>, turns: usize, report: &mut Report) -> Result<()> {
     report.heading("On real runtimes");
-    if !nix::unistd::geteuid().is_root() {
+    let Some(swept) = swept else {
         report.skipped("real containers", "they need root");
         return Ok(());
+    };
+    let ways = ways(room, swept, report)?;
+    let mut times = vec![Times::new(ways.len()); CALLS.len()];
+    for turn in 0..turns + WARM {
+        let mut keep = |call: usize, lane: usize, took: f64| {
+            if turn >= WARM
+                && let Some(times) = times.get_mut(call)
+            {
+                times.push(lane, took);
+            }
+        };
+        turn_of(&ways, &mut keep)?;
     }
-    // Whatever is made is taken away by its sweep, also on SIGINT.
-    let swept = Swept::open()?;
-    let result = kinds(room, &swept, turns, report);
-    swept.sweep();
-    result
+    report.text(&format!(
+        "Real containers of a static program that waits, {turns} turns; microseconds, median [quartiles]. `exec` is detached, of a \
+         command that ends at once; the document of `create` has 5 KB, and its groups change. What runc-strict adds is the \
+         difference within a turn, beside runtimes that take milliseconds and vary by more than it adds: the first tables \
+         say more exactly what it is."
+    ));
+    for (first, pair) in ways.chunks(2).enumerate() {
+        let Some(way) = pair.first() else { continue };
+        let (bare, strict) = (first * 2, first * 2 + 1);
+        let mut table = Table::new(&[way.name, "bare", "behind runc-strict", "adds", "adds, %"]);
+        for (call, times) in CALLS.iter().zip(&times) {
+            let (base, added) = (times.spread(bare), times.added(strict, bare));
+            let share = format!("{:.1}", added.median / base.median * 100.0);
+            table.row(call, [base.to_string(), times.spread(strict).to_string(), added.to_string(), share]);
+        }
+        report.table(&table);
+    }
+    Ok(())
 }
 
-fn kinds(room: &Room, swept: &Swept, turns: usize, report: &mut Report) -> Result<()> {
+/// The bare runtime and runc-strict before it, for each runtime that is here.
+fn ways(room: &Room, swept: &Swept, report: &mut Report) -> Result<Vec<Way>> {
     let mut ways = Vec::new();
     for kind in Kind::DEFAULT {
         let runtime = match Runtime::find(kind, None) {
@@ -56,7 +82,8 @@ fn kinds(room: &Room, swept: &Swept, turns: usize, report: &mut Report) -> Resul
             }
         };
         let real = runtime.path.display().to_string();
-        let both = [("bare", real.clone(), room.environment.clone()), ("strict", room.product.clone(), room.node(&real)?)];
+        let strict = ("strict", room.product.clone(), room.node(&real)?);
+        let both = [("bare", real, room.environment.clone()), strict];
         for (name, program, environment) in both {
             let root = swept.dir.join(format!("root-{name}-{}", kind.name()));
             let bundle = swept.dir.join(format!("bundle-{name}-{}", kind.name()));
@@ -75,39 +102,12 @@ fn kinds(room: &Room, swept: &Swept, turns: usize, report: &mut Report) -> Resul
             ways.retain(|way| way.name != "crun");
         } else {
             swept.keep_hugetlb(Hugetlb::mount()?);
-            report.text("crun refuses this machine's cgroup layout; hugetlb is mounted until the end of this part.");
+            report.text(
+                "crun refuses this machine's cgroup layout; hugetlb is mounted until the end of this run.",
+            );
         }
     }
-    let mut times = vec![Times::new(ways.len()); CALLS.len()];
-    for turn in 0..turns + WARM {
-        let mut keep = |call: usize, lane: usize, took: f64| {
-            if turn >= WARM
-                && let Some(times) = times.get_mut(call)
-            {
-                times.push(lane, took);
-            }
-        };
-        turn_of(&ways, &mut keep)?;
-    }
-    report.text(&format!(
-        "Real containers of a static program that waits, {turns} turns; microseconds, median [quartiles]. `exec` is detached, of a \
-         command that ends at once; the document of `create` has 5 KB, and its groups change. What runc-strict adds is the \
-         difference within a turn: where a runtime takes milliseconds it is smaller than what the runtime itself varies by, \
-         and the tables above say more."
-    ));
-    for (first, pair) in ways.chunks(2).enumerate() {
-        let Some(way) = pair.first() else { continue };
-        let (bare, strict) = (first * 2, first * 2 + 1);
-        let name = way.name;
-        let mut table = Table::new(&[name, "bare", "behind runc-strict", "adds", "adds, %"]);
-        for (call, times) in CALLS.iter().zip(&times) {
-            let (base, added) = (times.spread(bare), times.added(strict, bare));
-            let share = format!("{:.1}", added.median / base.median * 100.0);
-            table.row(call, [base.to_string(), times.spread(strict).to_string(), added.to_string(), share]);
-        }
-        report.table(&table);
-    }
-    Ok(())
+    Ok(ways)
 }
 
 /// One container of each way, each command on all of them before the next command.

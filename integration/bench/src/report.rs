@@ -27,7 +27,9 @@ impl Table {
     fn markdown(&self) -> String {
         let lines = || std::iter::once(&self.heads).chain(&self.rows);
         let widths: Vec<usize> = (0..self.heads.len())
-            .map(|n| lines().filter_map(|line| line.get(n)).map(|cell| cell.chars().count()).fold(4, usize::max))
+            .map(|n| {
+                lines().filter_map(|line| line.get(n)).map(|cell| cell.chars().count()).fold(4, usize::max)
+            })
             .collect();
         let mut text = String::new();
         for (at, line) in lines().enumerate() {
@@ -69,7 +71,7 @@ struct Aim {
 }
 
 impl Aim {
-    /// A figure that is none (a division by zero) has reached nothing.
+    /// A figure that is none has reached nothing.
     fn reached(&self) -> bool {
         match self.bound {
             Bound::AtMost(most) => self.value <= most,
@@ -84,6 +86,9 @@ impl Aim {
 
 /// A figure of an aim: two decimals where they say something.
 fn figure(value: f64) -> String {
+    if value.is_nan() {
+        return "lost in noise".to_owned();
+    }
     if value.abs() < 100.0 && value.fract() != 0.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }
 
@@ -115,7 +120,7 @@ impl Report {
         self.add(&table.markdown());
     }
 
-    /// Something that was to be reached, and what was.
+    /// Something that was to be reached, and what was: NaN where noise was larger than what was measured.
     pub(crate) fn aim(&mut self, what: &str, value: f64, bound: Bound) {
         self.aims.push(Aim { what: what.to_owned(), value, bound });
     }
@@ -200,7 +205,7 @@ mod tests {
         for bound in [Bound::AtMost(1.0), Bound::AtLeast(1.0)] {
             let mut report = Report::default();
             report.aim("ratio", f64::NAN, bound);
-            assert!(!report.reached());
+            assert!(!report.reached() && report.aims().contains("lost in noise"));
         }
     }
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use runc_strict_integration::room::uid_prefix;
 use serde_json::{Value, json};
 
-use crate::room::Room;
 use crate::report::{Bound, Report, Table};
+use crate::room::Room;
 use crate::spread::Times;
 
 /// Pods of the published figures.
@@ -54,7 +55,8 @@ pub(crate) fn measure(room: &Room, pods: usize, turns: usize, report: &mut Repor
         for one in &crowd.containers {
             let (limit, quota) = ((to * MIB).to_string(), (to * 100).to_string());
             let shares = (to * 1024 / 1000).to_string();
-            let words = ["update", "--memory", &limit, "--cpu-quota", &quota, "--cpu-share", &shares, &one.id];
+            let words =
+                ["update", "--memory", &limit, "--cpu-quota", &quota, "--cpu-share", &shares, &one.id];
             crowd.runc(&words)?;
         }
         times.push(0, millis(since.elapsed()));
@@ -121,7 +123,7 @@ impl<'a> Crowd<'a> {
         let bundle = crowd.bundle()?;
         let names: Vec<(String, String)> = (0..pods)
             .flat_map(|pod| {
-                let uid = format!("5ca1ab1e-0000-4000-8000-{pod:012}");
+                let uid = format!("{}{pod:012}", uid_prefix());
                 (0..EACH).map(move |each| (uid.clone(), format!("crowd-{pod}-{each}")))
             })
             .collect();
@@ -288,11 +290,16 @@ impl Drop for Crowd<'_> {
                 std::thread::yield_now();
             }
         }
-        let journals = fs::read_dir("/run/runc-strict/transactions").into_iter().flatten().flatten();
-        for entry in journals {
-            if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(&self.parent)) {
-                let _ = fs::remove_file(entry.path());
-            }
+        forget_transactions(&self.parent);
+    }
+}
+
+/// Removes the journals of transactions on cgroups below `parent`.
+pub(crate) fn forget_transactions(parent: &str) {
+    let journals = fs::read_dir("/run/runc-strict/transactions").into_iter().flatten().flatten();
+    for entry in journals {
+        if fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(parent)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::documents;
@@ -88,6 +88,11 @@ impl Room {
         Ok(environment)
     }
 
+    /// What has to go away with the run.
+    pub(crate) fn folders(&self) -> [PathBuf; 2] {
+        [self.folder.path().to_owned(), self.programs.path().to_owned()]
+    }
+
     /// A place beside the programs, from which containers can run.
     pub(crate) fn beside_programs(&self, name: &str) -> String {
         self.programs.path().join(name).display().to_string()
@@ -145,9 +150,21 @@ impl Room {
 
     /// The same with another environment.
     pub(crate) fn peak_kib_with(&self, words: &[String], environment: &[(String, String)]) -> Result<f64> {
+        self.peak_kib_up_to(0, words, environment)
+    }
+
+    /// The same for a program whose exit code may be up to `most`.
+    pub(crate) fn peak_kib_up_to(
+        &self,
+        most: u8,
+        words: &[String],
+        environment: &[(String, String)],
+    ) -> Result<f64> {
         let mut command = Command::new(self.programs.path().join("peak"));
-        command.args(words).env_clear().envs(environment.iter().cloned());
+        command.arg(most.to_string()).args(words).env_clear().envs(environment.iter().cloned());
         let answer = command.output().context("can't run the launcher")?;
+        let why = String::from_utf8_lossy(&answer.stderr);
+        ensure!(answer.status.success(), "{} failed: {}", words.join(" "), why.trim());
         let text = String::from_utf8(answer.stdout)?;
         // what the program itself says comes before
         let last = text.lines().next_back().unwrap_or_default();
