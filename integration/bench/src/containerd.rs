@@ -110,10 +110,10 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut encoded = vec![number << 3 | 2];
     let mut rest = bytes.len();
     while rest >= 0x80 {
-        encoded.push((rest & 0x7f) as u8 | 0x80);
+        encoded.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
         rest >>= 7;
     }
-    encoded.push((rest & 0x7f) as u8);
+    encoded.push(u8::try_from(rest & 0x7f).unwrap_or_default());
     encoded.extend_from_slice(bytes);
     encoded
 }

@@ -120,7 +120,7 @@ fn line(n: usize) -> String {
     let second = n / 1000;
     let stamp = format!("2026-11-01T{:02}:{:02}:{:02}", second / 3600 % 24, second / 60 % 60, second % 60);
     let (command, time) =
-        (if n % 4 == 0 { "create" } else { "exec" }, format!("{stamp}.{:03}000Z", n % 1000));
+        (if n.is_multiple_of(4) { "create" } else { "exec" }, format!("{stamp}.{:03}000Z", n % 1000));
     // The members stand in the order in which runc-strict writes them.
     format!(
         concat!(

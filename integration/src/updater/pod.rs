@@ -318,6 +318,7 @@ impl<'a> Pod<'a> {
     pub(super) fn lock(&self) -> Result<File> {
         let folder = fs::metadata(place(&self.path(), "memory.").with_file_name(""))?;
         let file = File::options().write(true).open("/run/runc-strict/lock").context("open the locks")?;
+        #[expect(clippy::cast_possible_truncation, reason = "two small constants of the C library")]
         let byte = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,

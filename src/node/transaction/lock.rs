@@ -65,6 +65,7 @@ const CGROUP: &str = "cgroup-";
 
 /// The byte of a name: a cgroup's is that of its number. What isn't a cgroup's shares the first byte: no cgroup has the
 /// number 0.
+#[expect(clippy::cast_possible_truncation, reason = "two small constants of the C library")]
 fn byte(name: &str) -> libc::flock {
     let number = name.strip_prefix(CGROUP).and_then(|number| number.parse::<u64>().ok());
     libc::flock {
