@@ -27,18 +27,18 @@ pub(super) fn inputs() -> Vec<Input> {
     ]
 }
 
-fn tmpfs(folder: &Path, options: &str) -> Result<()> {
+pub(crate) fn tmpfs(folder: &Path, options: &str) -> Result<()> {
     fs::create_dir_all(folder)?;
     let kind = Some("tmpfs");
     mount(kind, folder, kind, MsFlags::empty(), Some(options)).context("mount a small disk")
 }
 
-fn unmount(folder: &Path) -> Result<()> {
+pub(crate) fn unmount(folder: &Path) -> Result<()> {
     umount2(folder, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", folder.display()))
 }
 
 /// Writes until not a byte more goes.
-fn fill(folder: &Path) -> Result<()> {
+pub(crate) fn fill(folder: &Path) -> Result<()> {
     let mut filler = fs::File::create(folder.join("filler"))?;
     for block in [vec![b'x'; 4096], vec![b'x'; 1]] {
         loop {
@@ -52,7 +52,7 @@ fn fill(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fill_inodes(folder: &Path) -> Result<()> {
+pub(crate) fn fill_inodes(folder: &Path) -> Result<()> {
     for number in 0..64 {
         match fs::File::create(folder.join(format!("filler-{number}"))) {
             Ok(_) => {}
@@ -63,7 +63,7 @@ fn fill_inodes(folder: &Path) -> Result<()> {
     bail!("the disk still takes files")
 }
 
-fn read_only(folder: &Path) -> Result<()> {
+pub(crate) fn read_only(folder: &Path) -> Result<()> {
     let none: Option<&str> = None;
     mount(none, folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)
         .context("make the disk read-only")

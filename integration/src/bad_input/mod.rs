@@ -12,7 +12,7 @@ use crate::trial::{Entry, Front, Trial};
 
 mod bundles;
 mod configuration;
-mod disk;
+pub(crate) mod disk;
 mod documents;
 mod processes;
 

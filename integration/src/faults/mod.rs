@@ -18,7 +18,7 @@ use crate::call::Answer;
 use crate::case::{Case, Outcome, Suite};
 use crate::lab::Lab;
 use crate::runtime::{Kind, Runtime};
-use crate::trace::{Fault, Trace};
+use crate::trace::{Fault, Trace, can_fail};
 
 /// `suites run faults`.
 pub(crate) const SUITE: Suite<Lab> = Suite {
@@ -179,7 +179,11 @@ fn run(lab: &Lab, runtime: &Runtime, tried: Tried, plan: Plan) -> Result<Outcome
             if n > count {
                 break;
             }
-            let seen = caller.one(Some((n, plan.at(n))));
+            let fault = plan.at(n);
+            if fault != Fault::Kill && !trace.calls.get(n - 1).is_some_and(|call| can_fail(*call)) {
+                continue;
+            }
+            let seen = caller.one(Some((n, fault)));
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             let wrong = match seen {
                 Ok((trace, _)) if trace.hit.is_none() && tried != Tried::Run => {
@@ -197,7 +201,7 @@ fn run(lab: &Lab, runtime: &Runtime, tried: Tried, plan: Plan) -> Result<Outcome
                     tally.signal += 1;
                     continue;
                 }
-                Err(error) => format!("{:?} at call {n}: {error:#}", plan.at(n)),
+                Err(error) => format!("{fault:?} at call {n}: {error:#}"),
             };
             tally.wrong.push(wrong);
         }
