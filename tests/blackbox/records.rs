@@ -144,6 +144,24 @@ fn what_a_foreground_run_left_is_collected_and_what_lives_is_not() {
 }
 
 #[test]
+fn of_very_many_records_each_create_collects_some_and_leaves_the_rest_to_the_next() {
+    let bench = Bench::new();
+    bench.create(&bench.bundle("c", DOCUMENT)).arrived();
+    for n in 0..250 {
+        fs::copy(bench.record("c"), bench.record(&format!("gone{n}"))).unwrap();
+    }
+    an_hour_later(&bench);
+    for left in [150, 50, 0, 0] {
+        bench.create(&bench.bundle(&format!("n{left}"), DOCUMENT)).arrived();
+        let names = fs::read_dir(bench.records()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| name.to_string_lossy().starts_with("gone")).count(), left);
+        bench.delete(&format!("n{left}")).arrived();
+        fs::remove_dir_all(bench.path(&format!("bundles/n{left}"))).unwrap();
+    }
+    assert!(bench.record("c").exists());
+}
+
+#[test]
 fn what_a_killed_process_left_goes_away_at_the_next_delete() {
     let bench = Bench::new();
     bench.create(&bench.bundle("c", DOCUMENT)).arrived();

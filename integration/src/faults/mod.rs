@@ -127,7 +127,7 @@ fn cases(lab: &Lab) -> Vec<Case<Lab>> {
     }
     for runtime in &lab.runtimes {
         for tried in Tried::ALL {
-            for plan in plans(lab, runtime) {
+            for plan in plans(lab, runtime, tried) {
                 let cells = [tried.name().to_owned(), runtime.title(), plan.name()];
                 let runtime = runtime.clone();
                 cases.push(Case::new(cells, move |lab| run(lab, &runtime, tried, plan)));
@@ -138,13 +138,19 @@ fn cases(lab: &Lab) -> Vec<Case<Lab>> {
 }
 
 /// What a fault does is done before the runtime is called. So the quicker runtime meets every error at every call, and
-/// the other one meets kill -9 and one error at every call, unless there is time.
-fn plans(lab: &Lab, runtime: &Runtime) -> Vec<Plan> {
+/// the other one meets kill -9 and one error at every call, unless there is time. `run` is create with other words.
+fn plans(lab: &Lab, runtime: &Runtime, tried: Tried) -> Vec<Plan> {
     let kill = Plan::Each(Fault::Kill);
-    if runtime.kind == Kind::Crun || lab.long {
-        return ERRORS.into_iter().map(|errno| Plan::Each(Fault::Errno(errno))).chain([kill]).collect();
+    let errors = ERRORS.map(|errno| Plan::Each(Fault::Errno(errno)));
+    match (runtime.kind, tried) {
+        _ if lab.long => errors.into_iter().chain([kill]).collect(),
+        (Kind::Crun, Tried::Create | Tried::Exec | Tried::Delete | Tried::Update | Tried::State) => {
+            errors.into_iter().chain([kill]).collect()
+        }
+        (Kind::Crun, Tried::Run) => vec![Plan::InTurn, kill],
+        (_, Tried::Run) => vec![kill],
+        _ => vec![Plan::InTurn, kill],
     }
-    vec![Plan::InTurn, kill]
 }
 
 /// What a case counts.
@@ -162,12 +168,14 @@ fn run(lab: &Lab, runtime: &Runtime, tried: Tried, plan: Plan) -> Result<Outcome
     }
     let (next, calls) = (AtomicUsize::new(1), AtomicUsize::new(0));
     let tally = Mutex::new(Tally::default());
+    // With an error in turn and with kill -9 everything is looked at after every call.
+    let once = !lab.long && matches!(plan, Plan::Each(Fault::Errno(_)));
     let name = plan.name().replace(' ', "-");
     let caller = |number: usize| -> Result<()> {
         apart::separate("size=16m")?;
         let root = lab.room.own_root(&format!("{}-{name}-{number}", tried.name()), runtime);
         let caller: Box<dyn Caller + '_> = match tried {
-            Tried::Create | Tried::Run => Box::new(making::Maker::new(lab, runtime, &root, tried)?),
+            Tried::Create | Tried::Run => Box::new(making::Maker::new(lab, runtime, &root, tried, once)?),
             _ => Box::new(container::Visitor::new(lab, runtime, &root, tried)?),
         };
         let (trace, end) = caller.one(None).context("without a fault")?;
