@@ -65,7 +65,7 @@ enum Command {
     /// Undo a transaction
     #[command(after_help = EXIT_CODES)]
     Rollback(options::Rollback),
-    /// Undo what killed runs of this command left half done, and try again what could not be rolled back
+    /// Undo what killed runs left half done, and what could not be rolled back
     #[command(after_help = EXIT_CODES)]
     Recover(options::Recover),
     /// Show the transactions since boot
