@@ -13,7 +13,7 @@ pub(crate) fn check(bytes: &[u8]) {
     // Bytes in the place of a log: each line is something, and nothing panics.
     for wanted in [Wanted::default(), Wanted { gid: Some(5000), denied: true, ..Wanted::default() }] {
         let search = Search::new(wanted);
-        pieces(bytes).iter().for_each(|line| drop(search.judge(line)));
+        bytes.split(|b| *b == b'\n').for_each(|line| drop(search.judge(line)));
     }
     let _ = told(&mut Unstructured::new(bytes));
 }
