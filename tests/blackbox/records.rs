@@ -166,7 +166,7 @@ fn what_a_killed_process_left_goes_away_at_the_next_delete() {
     let bench = Bench::new();
     bench.create(&bench.bundle("c", DOCUMENT)).arrived();
     // A temporary file, of a pid above every limit of the kernel, and one of a process that lives.
-    let folder = bench.records().join("../..");
+    let folder = bench.state();
     let place = |pid: u32| folder.join(format!(".c.runc-strict.{pid}"));
     let (dead, living) = (place(4_194_305), place(std::process::id()));
     fs::write(&dead, "half").unwrap();
@@ -256,7 +256,7 @@ fn a_folder_that_others_could_write_to_is_not_used() {
     }
     let bench = Bench::new();
     let bundle = bench.bundle("c", DOCUMENT);
-    let folder = bench.records().join("../..");
+    let folder = bench.state();
     for below in ["", "containers"] {
         let folder = folder.join(below);
         fs::create_dir_all(&folder).unwrap();
