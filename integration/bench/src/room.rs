@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 use crate::documents;
@@ -113,6 +115,15 @@ impl Room {
 
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Gives this thread, and what it starts, a /run that lies in a folder of ours: in memory, as a node's is, and empty.
+    pub(crate) fn own_run(&self, name: &str) -> Result<()> {
+        let folder = self.at(name);
+        fs::create_dir_all(&folder)?;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+        Ok(mount(Some(&folder), "/run", None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
     }
 
     /// The runtime's state folder.

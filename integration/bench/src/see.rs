@@ -1,6 +1,6 @@
 //! What it costs to see: `whoami` of one container and of all, `audit` over a long log, and how soon `audit --follow` shows a
-//! line. `whoami --all` looks at every record of the machine, so as root it all happens in a mount namespace with its own
-//! /run, which ends with its thread.
+//! line. `whoami --all` looks at every record of the machine, so as root it all happens in a mount namespace with a /run
+//! of its own, which ends with its thread.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -9,8 +9,6 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
 use crate::report::{Report, Table};
@@ -29,7 +27,7 @@ pub(crate) fn measure(room: &Room, turns: usize, lines: usize, report: &mut Repo
     report.heading("Seeing");
     let inside = || -> Result<()> {
         if nix::unistd::geteuid().is_root() {
-            own_run(&room.path("run")).context("make a mount namespace")?;
+            room.own_run("seen").context("make a mount namespace")?;
         }
         let log = room.beside_programs("audit.log");
         let environment =
@@ -41,13 +39,6 @@ pub(crate) fn measure(room: &Room, turns: usize, lines: usize, report: &mut Repo
     };
     std::thread::scope(|scope| scope.spawn(inside).join())
         .map_err(|_| anyhow::anyhow!("the thread that sees ended early"))?
-}
-
-fn own_run(folder: &str) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    Ok(mount(Some(folder), "/run", None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }
 
 /// Runs it; microseconds and what it printed. whoami answers 1 where processes differ from their records.
