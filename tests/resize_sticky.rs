@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use runc_strict::resize::field::Field;
-use runc_strict::resize::sticky::{Merge, merge, remember, settled, together, words};
+use runc_strict::resize::sticky::{Merge, limits, merge, remember, settled, together, words};
 use serde_json::{Value, json};
 
 fn held(fields: Value) -> BTreeMap<Field, Value> {
@@ -270,6 +270,20 @@ fn of_several_documents_that_may_be_the_last_one_that_is_taken_which_the_engine_
         let merge = merge(&sent, settled(&[state.clone(), created.clone()], &sent).as_ref(), &held);
         assert_eq!(!merge.ended.is_empty(), ends, "{sent}");
     }
+}
+
+#[test]
+fn a_kernel_without_a_limit_says_nothing_for_the_engine() {
+    // crun 1.8 below systemd: what it set is gone, but for the weight
+    let kernel = json!({"cpu": {"quota": -1, "period": 100_000, "shares": 501}, "memory": {"limit": -1, "swap": -1},
+        "pids": {"limit": 2962}});
+    let said = limits(&kernel);
+    assert_eq!(said, json!({"cpu": {"period": 100_000, "shares": 501}, "pids": {"limit": 2962}}));
+    let engine = settled(&[said, containerd()], &json!({})).unwrap();
+    assert_eq!(engine["memory"], containerd()["memory"]);
+    assert_eq!(engine["cpu"]["quota"], json!(50_000));
+    let swapping = json!({"memory": {"limit": 134_217_728, "swap": -1}});
+    assert_eq!(limits(&swapping), swapping, "memory has a limit, and swap deliberately none");
 }
 
 #[test]

@@ -29,6 +29,7 @@ use super::{clock, folder};
 use crate::error::{Error, Result};
 use crate::policy::subject::Pod;
 use crate::resize::field::Field;
+use crate::resize::sticky::settled;
 
 /// The folder of the files.
 const OVERRIDES: &str = "overrides";
@@ -116,6 +117,11 @@ impl Overrides {
     /// The values that stay.
     pub fn values(&self) -> BTreeMap<Field, Json> {
         self.held.iter().map(|(field, held)| (field.clone(), held.value.clone())).collect()
+    }
+
+    /// What the engine says now, as far as it is known.
+    pub fn engines(&self) -> Json {
+        settled(&self.last, &Json::Null).unwrap_or_default()
     }
 
     /// Sets an override, or ends it.

@@ -145,6 +145,20 @@ pub fn remember(last: &mut Json, sent: &Json) {
     }
 }
 
+/// What of the kernel's own values may be an engine's word. That there is no limit isn't one: systemd takes a limit away that
+/// it wasn't told of, as crun 1.8 doesn't tell it. Swap without a limit counts where memory has one.
+pub fn limits(kernel: &Json) -> Json {
+    let none = |field: &Field| field.get(kernel).and_then(Json::as_i64) == Some(-1);
+    let mut said = serde_json::json!({});
+    for field in Field::all_in(kernel) {
+        let by = if field == Field::MemorySwap { &Field::MemoryLimit } else { &field };
+        if let Some(value) = field.get(kernel).filter(|_| !none(by)) {
+            field.put(&mut said, value.clone());
+        }
+    }
+    said
+}
+
 /// A field's value for people: bytes as a quantity, `none` for no limit.
 pub fn words(field: &Field, value: &Json) -> String {
     let plain = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -177,7 +177,7 @@ fn said(cgroup: &str, record: &Record, scene: &Scene) -> Vec<Json> {
         let key = CgroupKey(cgroup.to_owned());
         let (site, knobs) = (scene.sites.get(&key)?, scene.before.get(&key)?);
         let writer = Writer { formula: site.formula, abilities: scene.abilities, shares: None };
-        Some(writer.document(knobs))
+        Some(sticky::limits(&writer.document(knobs)))
     };
     let created = || {
         let file = ConfigFile::of_bundle(&record.bundle).ok()?;
@@ -207,7 +207,8 @@ pub(super) fn file(member: Option<&Member>, pod: Option<&str>, name: &str) -> Op
 
 /// The overrides of a container for `status`.
 pub(super) fn lines(file: &Overrides) -> Vec<String> {
-    let engine = |field: &Field| file.last.first().and_then(|last| field.get(last));
+    let last = file.engines();
+    let engine = |field: &Field| field.get(&last);
     let line = |(field, held): (&Field, &overrides::Held)| {
         let engine = engine(field).map_or_else(
             || "the engine sets none".to_owned(),
@@ -222,7 +223,8 @@ pub(super) fn lines(file: &Overrides) -> Vec<String> {
 /// The same for programs.
 pub(super) fn json(file: Option<&Overrides>) -> Json {
     let Some(file) = file else { return json!({}) };
-    let engine = |field: &Field| file.last.first().and_then(|last| field.get(last)).cloned();
+    let last = file.engines();
+    let engine = |field: &Field| field.get(&last).cloned();
     let one = |(field, held): (&Field, &overrides::Held)| {
         let value = json!({ "value": held.value, "since": held.since, "engine": engine(field) });
         (field.to_string(), value)

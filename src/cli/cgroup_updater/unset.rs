@@ -95,7 +95,7 @@ fn wanted(fields: &[Field], file: &Overrides, name: &str) -> Result<Vec<Field>, 
 
 /// The engine's own word on these fields, as something to ask for.
 fn engines(file: &Overrides, fields: &[Field]) -> Result<Request, Halt> {
-    let last = sticky_last(file);
+    let last = file.engines();
     let mut document = json!({});
     let mut silent = Vec::new();
     for field in fields {
@@ -130,10 +130,6 @@ fn engines(file: &Overrides, fields: &[Field]) -> Result<Request, Halt> {
         }
     }
     Ok(request)
-}
-
-fn sticky_last(file: &Overrides) -> serde_json::Value {
-    crate::resize::sticky::settled(&file.last, &json!({})).unwrap_or_default()
 }
 
 /// Without a change of limits.
