@@ -157,6 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_what_is_plain_is_told_to_the_byte_in_whole_eights() {
+        for filler in [b'a', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+            for special in [b'"', b'\\', 0, 0x1f] {
+                for (length, from) in (0..27usize).flat_map(|length| [(length, 0), (length, length.min(3))]) {
+                    for place in from..=length {
+                        let mut text = vec![filler; length];
+                        if let Some(byte) = text.get_mut(place) {
+                            *byte = special;
+                        }
+                        let whole = from + (length - from) / 8 * 8;
+                        assert_eq!(plain_end(&text, from), place.min(whole), "{text:?} from {from}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn it_takes_what_the_rfc_takes_and_nothing_else() {
         let good = [
             "0",
