@@ -7,7 +7,6 @@ use std::env;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use super::file;
 use super::process::is_host_root;
@@ -48,27 +47,13 @@ pub fn temporary(name: &Path) -> Result<PathBuf> {
     Ok(file::temporary(&path()?.join(name.file_name().unwrap_or_default())))
 }
 
-/// Our folder, made where it is missing: for us alone, and checked to be ours. What is in it can then be nobody else's.
+/// The folder `below` our own, made where it is missing: for us alone, and checked to be ours.
 ///
 /// # Errors
 /// That it can't be made, or that others could write to it.
-pub fn ours() -> Result<PathBuf> {
-    /// One look is enough for a process, which is a runtime a moment later.
-    static IS_OURS: OnceLock<()> = OnceLock::new();
-    let folder = path()?;
-    if IS_OURS.get().is_none() {
-        make_one(&folder)?;
-        let _ = IS_OURS.set(());
-    }
-    Ok(folder)
-}
-
-/// The folder `below` our own, made and checked in the same way.
-///
-/// # Errors
-/// As [`ours`].
 pub fn make(below: &[&str]) -> Result<PathBuf> {
-    let mut folder = ours()?;
+    let mut folder = path()?;
+    make_one(&folder)?;
     for name in below {
         folder.push(name);
         make_one(&folder)?;

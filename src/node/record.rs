@@ -135,15 +135,8 @@ impl Record {
 /// That it can't be written, or that the same container is being created right now.
 pub fn write(key: &Key, record: &Record) -> Result<bool> {
     let [containers, root] = key.folders();
-    let folder = folder::ours()?.join(&containers).join(&root);
-    let swept = folder.join(SWEPT);
-    let found = fs::metadata(&swept);
-    if found.is_err() {
-        folder::make(&[&containers, &root])?;
-    }
-    if !is_recent(found) && replace(&swept, &[]).is_ok() {
-        sweep(&key.root, &folder, &swept);
-    }
+    let folder = folder::make(&[&containers, &root])?;
+    sweep(&key.root, &folder);
     match key.state.symlink_metadata() {
         // The runtime will refuse this create.
         Ok(_) => return Ok(false),
@@ -264,18 +257,18 @@ pub fn forget(key: &Key) {
     }
 }
 
-/// Whether the marker was made less than [`SWEEP_EVERY`] ago, or as little ahead of a clock that was set back.
-fn is_recent(marker: std::io::Result<fs::Metadata>) -> bool {
-    let age = marker.and_then(|m| m.modified()).map(|t| match SystemTime::now().duration_since(t) {
-        Ok(age) => age,
-        Err(ahead) => ahead.duration(),
-    });
-    age.is_ok_and(|age| age < SWEEP_EVERY)
-}
-
-/// Collects the records of `root` in the folder `records` whose container is gone. What can't be looked at stays. Where there
-/// are very many, it takes the marker away.
-fn sweep(root: &Path, records: &Path, marker: &Path) {
+/// Collects, at most once a minute unless there are very many, the records of `root` in the folder `records` whose container
+/// is gone. What can't be looked at stays.
+fn sweep(root: &Path, records: &Path) {
+    let marker = records.join(SWEPT);
+    let age =
+        fs::metadata(&marker).and_then(|m| m.modified()).map(|t| match SystemTime::now().duration_since(t) {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+    if age.is_ok_and(|age| age < SWEEP_EVERY) || replace(&marker, &[]).is_err() {
+        return;
+    }
     let Ok(entries) = fs::read_dir(records) else { return };
     let mut looked_at = 0;
     for entry in entries.flatten() {
@@ -289,7 +282,7 @@ fn sweep(root: &Path, records: &Path, marker: &Path) {
         }
         if looked_at == SWEEP_MOST {
             // The next create goes on here.
-            let _ = fs::remove_file(marker);
+            let _ = fs::remove_file(&marker);
             return;
         }
         looked_at += 1;

@@ -257,13 +257,15 @@ fn a_folder_that_others_could_write_to_is_not_used() {
     let bench = Bench::new();
     let bundle = bench.bundle("c", DOCUMENT);
     let folder = bench.state();
-    for below in ["", "containers"] {
-        let folder = folder.join(below);
-        fs::create_dir_all(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    // that it has been used before is no reason to trust it
+    bench.create(&bundle).arrived();
+    let containers = folder.join("containers");
+    let root = fs::read_dir(&containers).unwrap().next().unwrap().unwrap().path();
+    for folder in [&folder, &containers, &root] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
         let sentence = bench.create(&bundle).refused(1);
         assert!(sentence.contains("others could write to it; remove it"), "{sentence}");
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
     }
     fs::remove_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(bench.path("elsewhere"), &folder).unwrap();
