@@ -6,7 +6,7 @@
 //!
 //! - A command that only passes (`state`, `kill`, `ps`: most calls of a runtime) needs no start at all. [`pass`] finds the
 //!   word for the runtime in the configuration and becomes it, by four system calls.
-//! - A command that we look into (`create`, `exec`, `delete` ...) gets a start of our own: [`raw::start`] sets up what
+//! - A command that we look into (`create`, `exec`, `delete` ...) gets a start of our own: [`raw`] sets up what
 //!   Rust's library needs of a process, which is little, and runs the program.
 //! - Everything else (our own sub-commands, a flag that the table doesn't know, a build that isn't the static program)
 //!   goes on to the C start-up as if nothing had been. Nothing has: both ways come back without a trace where they meet

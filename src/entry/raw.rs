@@ -1,5 +1,5 @@
-//! All of the program's `unsafe`: the kernel's start-up protocol, a few system calls, the start of our own, and the
-//! memory that it runs on. What is decided with it stands in the files beside it.
+//! All of the program's `unsafe`: the kernel's start-up protocol, a few system calls, the start of our own, the memory that
+//! it runs on, and the functions that copy and compare memory. What is decided with it stands in the files beside it.
 #![allow(unsafe_code, reason = "the kernel's start-up protocol, system calls, an allocator")]
 
 use std::ffi::{c_char, c_int};

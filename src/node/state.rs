@@ -217,3 +217,22 @@ struct StateConfig {
     #[serde(default, alias = "Labels")]
     labels: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_resolved_alike_whether_or_not_it_leads_over_a_link() {
+        let room = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(room.path()).unwrap();
+        fs::create_dir_all(real.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a", real.join("link")).unwrap();
+        for path in ["a/b", "link/b", "a/../link/b", "a/./b", "a//b", "a/b/"] {
+            assert_eq!(resolved(&real.join(path)).unwrap(), real.join("a/b"), "{path}");
+        }
+        assert_eq!(resolved(&real.join("link")).unwrap(), real.join("a"), "a link at the end");
+        assert_eq!(resolved(&real.join("none")), None);
+        assert_eq!(resolved(Path::new(".")).unwrap(), std::env::current_dir().unwrap());
+    }
+}

@@ -62,6 +62,15 @@ fn the_environment_arrives_whole_and_in_its_order() {
 }
 
 #[test]
+fn a_variable_of_any_length_arrives_whole() {
+    // The program that starts by itself brings its own memcpy, which goes different ways by length.
+    let letters = b"abcdefghijklmnopqrstuvwxyz0123456789-";
+    let value =
+        |length: usize| (0..length).map(|n| char::from(letters[(length + n * n) % 37])).collect::<String>();
+    assert_inherited(|run| (0..600).fold(run, |run, length| run.env(format!("V{length}"), value(length))));
+}
+
+#[test]
 fn what_is_no_text_in_the_environment_arrives_too() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
