@@ -4,7 +4,7 @@
 //! trust. A control character could repaint a terminal or forge a second line, and a name of ten megabytes hides
 //! what matters.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// How many characters of a hostile word are shown.
 const SHOWN: usize = 80;
@@ -41,9 +41,33 @@ pub fn escaped(text: &[u8]) -> String {
     out
 }
 
+/// What a library says of a text from outside, which it may repeat word for word: on one line, with whatever could
+/// repaint a terminal shown by its number, and its backticks as our quotes.
+pub fn told(why: impl Display) -> String {
+    let mut out = String::new();
+    for c in why.to_string().chars() {
+        match c {
+            '\n' => out.push(' '),
+            '`' => out.push('"'),
+            ' '..='~' => out.push(c),
+            c if c.is_alphanumeric() => out.push(c),
+            c => out.extend(c.escape_unicode()),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_library_repeats_stays_on_one_line_and_is_not_obeyed() {
+        assert_eq!(
+            told("unknown variant `\tsealed\x1b[2J`\nexpected"),
+            r#"unknown variant "\u{9}sealed\u{1b}[2J" expected"#
+        );
+    }
 
     #[test]
     fn a_terminal_escape_is_shown_and_not_obeyed() {

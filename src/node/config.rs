@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::policy::level::Level;
 use crate::policy::rules::{AnnotationMode, Engine, PrimaryGid, Table, VulnerableRuntime};
+use crate::quote::told;
 
 /// The environment variable that names another file.
 pub const VARIABLE: &str = "RUNC_STRICT_CONFIG";
@@ -150,7 +151,7 @@ impl Config {
     pub fn parse(text: &str) -> std::result::Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|why| {
             let line = why.span().map(|s| text.get(..s.start).unwrap_or_default().matches('\n').count() + 1);
-            let why = why.message().replace('\n', " ").replace('`', "\"");
+            let why = told(why.message());
             match line {
                 Some(line) => format!("line {line}: {why}"),
                 None => why,
@@ -329,6 +330,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_errors_that_name_the_line() {
         assert!(refused("\nlevel = \"closed\"\n").starts_with("line 2: unknown variant \"closed\""));
+        assert!(refused("level = \"\tsealed\"").starts_with(r#"line 1: unknown variant "\u{9}sealed""#));
         assert!(refused("[[namespace]]\nallow = [\"5000-4000\"]").contains("\"5000-4000\" is no gid"));
         assert!(refused("[[namespace]]\nallow = [5000]").starts_with("line 2: "));
         assert!(refused("[containerd]\ntimeout-ms = -1").starts_with("line 2: "));

@@ -28,6 +28,7 @@ use super::transaction::Lock;
 use super::{clock, folder};
 use crate::error::{Error, Result};
 use crate::policy::subject::Pod;
+use crate::quote::told;
 use crate::resize::field::Field;
 use crate::resize::sticky::settled;
 
@@ -167,7 +168,7 @@ pub fn at(owner: &Owner) -> Result<Option<Overrides>> {
     };
     let damaged = |why: String| Error::Content { path: path.clone(), why };
     let found: Overrides =
-        serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {why}")))?;
+        serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {}", told(why))))?;
     match found.format {
         FORMAT => Ok(Some(found)),
         other => Err(damaged(format!("has format {other}, and this program reads format {FORMAT}"))),

@@ -25,6 +25,7 @@ use super::state::{self, FolderKey, State};
 use crate::error::{Error, Result, show};
 use crate::policy::Identity;
 use crate::policy::subject::Pod;
+use crate::quote::told;
 
 /// The folder of all records.
 const CONTAINERS: &str = "containers";
@@ -305,7 +306,8 @@ fn replace(path: &Path, pieces: &[&[u8]]) -> Result<()> {
 fn load(path: &Path) -> Result<Record> {
     let text = file::read_text(path, LIMIT)?;
     let damaged = |why: String| Error::Content { path: path.to_path_buf(), why };
-    let record: Record = serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {why}")))?;
+    let record: Record =
+        serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {}", told(why))))?;
     match record.format {
         FORMAT => Ok(record),
         other => Err(damaged(format!("has format {other}, and this program reads format {FORMAT}"))),

@@ -19,6 +19,7 @@ use super::file;
 use super::process::{ProcessKey, is_host_root};
 use super::version::Kind;
 use crate::error::{Error, Result};
+use crate::quote::told;
 
 /// runc's state holds its whole configuration.
 const LIMIT: u64 = 64 * 1024 * 1024;
@@ -189,7 +190,7 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = file::read_text(path, LIMIT)?;
     serde_json::from_str(&text).map_err(|why| Error::Content {
         path: path.to_path_buf(),
-        why: format!("can't be read as the runtime's state: {why}"),
+        why: format!("can't be read as the runtime's state: {}", told(why)),
     })
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use super::scan::{blanks, key_end, value_end};
-use crate::quote::quoted;
+use crate::quote::{quoted, told};
 
 /// A value of the document: its text and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +178,6 @@ fn why_unread(text: &str) -> String {
 
 /// serde_json's sentence without the place, which counts from the object's start and would mislead.
 fn plain(why: &serde_json::Error) -> String {
-    let text = why.to_string();
+    let text = told(why);
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }

@@ -10,7 +10,7 @@ use super::exit::{Exit, Halt};
 use super::options::Apply;
 use super::target::Finder;
 use crate::node::cgroup::Tree;
-use crate::quote::quoted;
+use crate::quote::{quoted, told};
 use crate::resize::request::manifest;
 
 /// `apply`.
@@ -85,7 +85,7 @@ fn parse(text: &str) -> Result<Vec<Json>, String> {
     if let Ok(one) = serde_json::from_str(text) {
         return Ok(vec![one]);
     }
-    let why = |why: serde_saphyr::Error| why.to_string().lines().next().unwrap_or_default().to_owned();
+    let why = |why: serde_saphyr::Error| told(why.to_string().lines().next().unwrap_or_default());
     serde_saphyr::from_multiple(text).map_err(why)
 }
 

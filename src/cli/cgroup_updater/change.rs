@@ -15,11 +15,12 @@ use super::show::{self, Outcome, PodPlan};
 use super::signs::Moment;
 use super::sticky::{self, Lasting};
 use super::target::{self, Found};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::node::audit::{self, Line, Resize};
 use crate::node::cgroup::Tree;
 use crate::node::config::Config;
 use crate::node::transaction::{Lock, Site};
+use crate::quote::told;
 use crate::resize::desired::desired;
 use crate::resize::knob::CgroupVersion;
 use crate::resize::knobs::Knobs;
@@ -36,7 +37,7 @@ pub(super) fn set(asked: &Set) -> Result<(), Halt> {
         Some(path) => {
             let text = document(path)?;
             let resources = serde_json::from_str(&text).map_err(|why| {
-                Halt::usage(format!("{}: no LinuxResources object: {why}", crate::error::show(path)))
+                Halt::usage(format!("{}: no LinuxResources object: {}", error::show(path), told(why)))
             })?;
             Request::from_oci(&resources)?
         }

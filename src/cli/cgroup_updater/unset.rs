@@ -17,7 +17,7 @@ use crate::node::cgroup::Tree;
 use crate::node::config::Config;
 use crate::node::overrides::{Overrides, Owner};
 use crate::node::transaction::{Hold, Turn};
-use crate::quote::quoted;
+use crate::quote::{quoted, told};
 use crate::resize::amount::Limit;
 use crate::resize::convert::cpu::CpuShares;
 use crate::resize::field::Field;
@@ -104,8 +104,9 @@ fn engines(file: &Overrides, fields: &[Field]) -> Result<Request, Halt> {
             None => silent.push(field),
         }
     }
-    let resources = serde_json::from_value(document)
-        .map_err(|why| Halt::new(Exit::Unforeseen, format!("what the engine sent can't be read: {why}")))?;
+    let resources = serde_json::from_value(document).map_err(|why| {
+        Halt::new(Exit::Unforeseen, format!("what the engine sent can't be read: {}", told(why)))
+    })?;
     let mut request = Request::from_oci(&resources)?;
     for field in silent {
         match field {

@@ -10,6 +10,7 @@ use super::Word;
 use super::message::Container;
 use crate::policy::gid::{Gid, GidSet};
 use crate::policy::subject::Declared;
+use crate::quote::told;
 
 /// pkg/cri/server/service.go: `containerMetadataExtension`
 const CONTAINER: &str = "io.cri-containerd.container.metadata";
@@ -40,7 +41,7 @@ pub(super) fn word(container: &Container) -> Result<Word, String> {
 
 fn declared(json: &[u8], name: &str) -> Result<Declared, String> {
     let stored: Stored =
-        serde_json::from_slice(json).map_err(|why| format!("{name} can't be read: {why}"))?;
+        serde_json::from_slice(json).map_err(|why| format!("{name} can't be read: {}", told(why)))?;
     if stored.version != VERSION {
         let version = crate::quote::quoted(stored.version.as_bytes());
         return Err(format!(

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
 
 use crate::error::{Error, Result};
-use crate::quote::quoted;
+use crate::quote::{quoted, told};
 
 /// Reads the text of the file at `path`.
 ///
@@ -15,7 +15,7 @@ pub fn parse(text: &str, path: &Path) -> Result<DocumentMut> {
     text.parse::<DocumentMut>().map_err(|why| {
         let at = why.span().map_or(0, |span| span.start);
         let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-        let why = why.message().lines().next().unwrap_or_default().replace('`', "\"");
+        let why = told(why.message().lines().next().unwrap_or_default());
         Error::Content { path: path.to_path_buf(), why: format!("line {line}: {why}; mend it first") }
     })
 }

@@ -13,6 +13,7 @@ use super::Change;
 use super::host::Host;
 use crate::error::{Error, Result};
 use crate::policy::rules::Engine;
+use crate::quote::told;
 
 /// Where the ledgers are.
 const FOLDER: &str = "/var/lib/runc-strict/install";
@@ -68,7 +69,7 @@ impl Ledger {
         let list = folder.join(LIST);
         let Some(text) = host.read(&list)? else { return Ok(None) };
         let mut ledger: Ledger = serde_json::from_str(&text)
-            .map_err(|why| Error::Content { path: host.real(&list), why: why.to_string() })?;
+            .map_err(|why| Error::Content { path: host.real(&list), why: told(why) })?;
         for (n, entry) in ledger.files.iter_mut().enumerate() {
             let stored = |name: &str| {
                 let path = folder.join(format!("{n}.{name}"));

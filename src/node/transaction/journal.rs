@@ -22,6 +22,7 @@ use crate::node::cgroup::Identity;
 use crate::node::process::ProcessKey;
 use crate::node::{clock, file, folder};
 use crate::policy::subject::Pod;
+use crate::quote::told;
 use crate::resize::plan::Step;
 use crate::resize::snapshot::ReclaimWay;
 
@@ -335,7 +336,7 @@ fn read(path: &Path) -> Result<Story> {
     let damaged = |why: String| Error::Content { path: path.to_path_buf(), why };
     let Some((first, rest)) = text.split_once('\n') else { return Err(damaged(EMPTY.to_owned())) };
     let head: Head =
-        serde_json::from_str(first).map_err(|why| damaged(format!("is a damaged journal: {why}")))?;
+        serde_json::from_str(first).map_err(|why| damaged(format!("is a damaged journal: {}", told(why))))?;
     if head.v != FORMAT {
         return Err(damaged(format!("has format {}, and this program reads format {FORMAT}", head.v)));
     }
