@@ -64,6 +64,17 @@ pub fn document(pieces: &[&[u8]], from: i32) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/self/fd/{kept}")))
 }
 
+/// `pieces` in memory, to be read from their beginning by a program that is started.
+///
+/// # Errors
+/// That the system has no memory or no descriptor for it.
+pub fn input(pieces: &[&[u8]]) -> Result<File> {
+    const NAME: &str = "stdin in memory";
+    let mut file = Sheet::new(NAME)?.write(pieces)?;
+    file.rewind().map_err(Error::io("rewind", Path::new(NAME)))?;
+    Ok(file)
+}
+
 /// Makes a written sheet the stdin of this process and of the runtime that it becomes, to be read from its beginning.
 ///
 /// # Errors

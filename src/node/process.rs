@@ -78,13 +78,19 @@ pub fn exists(pid: u32) -> bool {
 }
 
 /// Lets this process, and those that it starts, have as many files open as the hard limit allows: many pods at once need
-/// more than the usual 1024. Where that isn't allowed, opening will say so.
-pub fn allow_many_files() {
+/// more than the usual 1024. Where that isn't allowed, opening will say so. Called before there are threads, it also makes
+/// room for `count` files: a table that threads share waits for all processors each time that it has to grow, some 10 ms
+/// (fs/file.c, `expand_fdtable`).
+pub fn expect_many_files(count: usize) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
     {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    // a file that takes so high a number has the table grow
+    if let Ok(count) = count.try_into() {
+        drop(rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), count));
     }
 }
 

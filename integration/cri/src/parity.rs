@@ -132,8 +132,7 @@ fn pause(bench: &Bench, _: &Pod, container: &Container<'_>) -> Result<String> {
 
 fn attach(bench: &Bench, _: &Pod, container: &Container<'_>) -> Result<String> {
     let mut stream = Stream::open(&bench.containerd()?.cri.attach(&container.id)?)?;
-    stream.stdin(b"hello\n")?;
-    Ok(stream.output_until("got hello")?.trim().to_owned())
+    stream.ask("hello\n", "got hello")
 }
 
 /// The pod is on the host's network, so the port is one of ours.

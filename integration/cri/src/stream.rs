@@ -2,6 +2,7 @@
 //! v4.channel.k8s.io, where the first byte of each message is the channel (Kubernetes
 //! staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go).
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -84,9 +85,28 @@ impl Stream {
         bail!("\"{wanted}\" did not come; \"{text}\" did")
     }
 
-    /// Reads stdout and stderr until `wanted` is in them.
-    pub(crate) fn output_until(&mut self, wanted: &str) -> Result<String> {
-        self.until(&[STDOUT, STDERR], wanted)
+    /// Sends a line to the process until `wanted` is in what it says. An attach hands on what is sent before it listens to
+    /// the process (containerd pkg/cri/io/container_io.go: `Attach`), so that an answer to the first line can be lost.
+    pub(crate) fn ask(&mut self, line: &str, wanted: &str) -> Result<String> {
+        let (mut text, until) = (String::new(), Instant::now() + LIMIT);
+        self.0.get_ref().set_read_timeout(Some(Duration::from_secs(1))).context("set a time limit")?;
+        while Instant::now() < until {
+            self.stdin(line.as_bytes())?;
+            loop {
+                match self.0.read() {
+                    Ok(Message::Binary(bytes)) => {
+                        text.push_str(&String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()))
+                    }
+                    Err(tungstenite::Error::Io(why)) if why.kind() == ErrorKind::WouldBlock => break,
+                    Ok(_) => {}
+                    Err(why) => bail!("read the stream: {why}"),
+                }
+                if text.contains(wanted) {
+                    return Ok(wanted.to_owned());
+                }
+            }
+        }
+        bail!("\"{wanted}\" did not come; \"{text}\" did")
     }
 }
 

@@ -13,6 +13,9 @@ use crate::node::cgroup::Tree;
 use crate::quote::{quoted, told};
 use crate::resize::request::manifest;
 
+/// Files that are open at a time for each pod, of a few containers with as many controllers.
+const FILES_PER_POD: usize = 16;
+
 /// `apply`.
 pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
     let text = document(&asked.file)?;
@@ -39,7 +42,7 @@ pub(super) fn apply(asked: &Apply) -> Result<(), Halt> {
     if wanted.is_empty() {
         return Err(Halt::usage(format!("{shown}: no container in it has resources for a cgroup")));
     }
-    crate::node::process::allow_many_files();
+    crate::node::process::expect_many_files(wanted.len().saturating_mul(FILES_PER_POD));
     let tree = Tree::open()?;
     let finder = Finder::new(&tree, asked.root.as_deref());
     let (mut pods, mut notes, mut absent): (Vec<Wanted>, Vec<String>, Vec<String>) = Default::default();

@@ -121,7 +121,7 @@ impl Change<'_> {
 
     fn change(&self, tree: Tree) -> Result<Option<Outcome>, Halt> {
         let how = self.how;
-        let locks = self.pods.iter().map(|one| lock_name(&tree, &one.found)).collect::<Result<_, _>>()?;
+        let locks = side_by_side(&self.pods, |one| lock_name(&tree, &one.found))?.into_iter().collect();
         // a dry run changes nothing, and waits for nobody
         let held = if how.dry_run { None } else { Some(commit::hold(&locks, how.timeout)?) };
         let wishes =

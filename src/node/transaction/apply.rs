@@ -47,8 +47,9 @@ pub fn apply(
 ) -> Result<BTreeSet<CgroupKey>, Stop> {
     let starts = |step: &Step| matches!(step.action, Action::Set { route: Route::Runtime(_), .. });
     let starts = steps.iter().any(starts);
-    let run = Run { scene, steps, starts, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
+    let run = Run { scene, steps, journal: Mutex::new(journal), watcher, gone: Mutex::default() };
     if starts {
+        // each program that is started copies and closes all open descriptors, so those of pods that have to wait are closed
         scene.sites.values().for_each(|site| site.group.rest());
     }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -60,21 +61,13 @@ pub fn apply(
     } else {
         run.side_by_side(pods, threads)?;
     }
-    let mut gone = run.gone.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // the cgroup of a container that has ended takes limits all the same, and so does crun's update
-    let ended =
-        |key: &&CgroupKey| scene.sites.get(key).is_some_and(|site| !site.init.is_none_or(ProcessKey::runs));
-    gone.extend(keys(steps).into_iter().filter(ended).cloned());
-    Ok(gone)
+    Ok(run.gone.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// What the threads share.
 struct Run<'a> {
     scene: &'a Scene,
     steps: &'a [Step],
-    /// Whether programs are started: each copies and closes all open descriptors, so that those of pods that aren't being
-    /// changed are closed.
-    starts: bool,
     journal: Mutex<&'a mut Journal>,
     watcher: &'a dyn Watcher,
     gone: Mutex<BTreeSet<CgroupKey>>,
@@ -98,6 +91,7 @@ impl Run<'_> {
 
     /// The steps of one pod, until something stops it.
     fn pod(&self, pod: Range<usize>, stopped: &AtomicBool) -> Result<(), Stop> {
+        let gone = || self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut announced = pod.start;
         let mut at = pod.start;
         for call in
@@ -111,7 +105,6 @@ impl Run<'_> {
                 |why| Stop { level: first.level.clone(), cgroup: first.cgroup.clone(), why: Box::new(why) };
             let begin = at;
             at += call.len();
-            let gone = || self.gone.lock().unwrap_or_else(PoisonError::into_inner);
             if gone().contains(&first.cgroup) {
                 continue;
             }
@@ -126,9 +119,13 @@ impl Run<'_> {
                 Err(why) => return Err(stop(why)),
             }
         }
-        if self.starts {
-            let sites = keys(self.steps.get(pod).unwrap_or_default());
-            sites.into_iter().filter_map(|key| self.scene.sites.get(key)).for_each(|site| site.group.rest());
+        for key in keys(self.steps.get(pod).unwrap_or_default()) {
+            let Some(site) = self.scene.sites.get(key) else { continue };
+            // the cgroup of a container that has ended takes limits all the same, and so does crun's update
+            if !site.init.is_none_or(ProcessKey::runs) {
+                gone().insert(key.clone());
+            }
+            site.group.rest();
         }
         Ok(())
     }
@@ -233,7 +230,7 @@ pub(super) enum Repair {
 pub(super) fn repair(scene: &Scene, group: &Group, owner: Owner, wanted: &Knobs) -> Result<Repair, Failure> {
     let mut refused = Ok(Repair::Made);
     for _ in 0..3 {
-        let now = scene.knobs(group)?;
+        let now = scene.knobs_like(group, wanted)?;
         let wrong: Vec<_> =
             wanted.iter().filter(|(knob, value)| !accepts(knob, value, &now, owner, scene.page)).collect();
         if wrong.is_empty() {

@@ -11,6 +11,7 @@ mod hold;
 mod journal;
 mod lock;
 mod reclaim;
+mod short;
 mod undo;
 mod update;
 

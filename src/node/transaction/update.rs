@@ -2,14 +2,13 @@
 //! uses systemd, the unit stay true. And what that state holds.
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::{Failure, Runtime, Scene, Site};
-use crate::node::{file, state};
+use super::{Failure, Runtime, Scene, Site, short};
+use crate::node::{file, memory, state};
 use crate::resize::convert::cpu::CpuShares;
 use crate::resize::convert::weight::CpuWeight;
 use crate::resize::field::{Field, Writer};
@@ -70,15 +69,12 @@ fn run(runtime: &Runtime, document: &str) -> Result<(), Failure> {
     };
     let mut command = Command::new(&runtime.program);
     command.arg("--root").arg(&runtime.root).args(["update", "--resources", "-"]).arg(&runtime.id);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    // runc is a program in Go that runs for 3 ms: a second thread for it, and collecting garbage, cost more than they
-    // bring. Other runtimes don't look at these (pkg.go.dev/runtime, "Environment Variables").
-    command.env("GOMAXPROCS", "1").env("GOGC", "off");
-    let mut child = command.spawn().map_err(|why| failed(&why))?;
-    let fed = child.stdin.take().map(|mut stdin| stdin.write_all(document.as_bytes()));
+    let input = memory::input(&[document.as_bytes()]).map_err(|why| failed(&why))?;
+    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = short::spawn(&mut command).map_err(|why| failed(&why))?;
     let output = child.wait_with_output().map_err(|why| failed(&why))?;
     if output.status.success() {
-        return fed.unwrap_or(Ok(())).map_err(|why| failed(&why));
+        return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
