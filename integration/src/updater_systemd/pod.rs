@@ -80,7 +80,7 @@ impl<'a> Pod<'a> {
             own.display()
         );
         let slice = pod.slice();
-        pod.systemctl(&["set-property", "--runtime", &slice, "MemoryMax=300M", "CPUQuota=60%"])?;
+        pod.set_property(&slice, &["MemoryMax=300M", "CPUQuota=60%"])?;
         Ok(pod)
     }
 
@@ -154,9 +154,16 @@ impl<'a> Pod<'a> {
     pub(super) fn disturb(&self) -> Result<()> {
         self.systemctl(&["daemon-reload"])?;
         for unit in [self.scope(), self.slice()] {
-            self.systemctl(&["set-property", "--runtime", &unit, "IOWeight=150"])?;
+            self.set_property(&unit, &["IOWeight=150"])?;
         }
         Ok(())
+    }
+
+    /// Sets properties of a unit, and waits until its cgroup has them: systemd answers before, but writes before it looks
+    /// at the next question (src/core/manager.c: `manager_loop`).
+    fn set_property(&self, unit: &str, properties: &[&str]) -> Result<()> {
+        self.systemctl(&[&["set-property", "--runtime", unit], properties].concat())?;
+        self.systemctl(&["show", "--property", "Id", unit]).map(drop)
     }
 
     /// systemctl, which must succeed.
