@@ -90,7 +90,9 @@ fn parts(options: &Options, room: &Room, swept: Option<&Swept>) -> Result<bool> 
             Part::Runtimes => real::measure(room, swept, options.turns.unwrap_or(100), &mut report)?,
             Part::Containerd => containerd::measure(room, options.turns.unwrap_or(400), &mut report)?,
             Part::See => see::measure(room, options.turns.unwrap_or(200), options.lines, &mut report)?,
-            Part::Resize => resize::measure(room, options.pods, options.turns.unwrap_or(5), &mut report)?,
+            Part::Resize => {
+                resize::measure(room, swept, options.pods, options.turns.unwrap_or(5), &mut report)?;
+            }
             Part::Podman => podman::measure(room, swept, options.turns.unwrap_or(5), &mut report)?,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use runc_strict_integration::room::uid_prefix;
+use runc_strict_integration::room::{Room as Swept, uid_prefix};
 use serde_json::{Value, json};
 
 use crate::report::{Bound, Report, Table};
@@ -28,18 +28,24 @@ const TURNS: usize = 5;
 const MIB: u64 = 1 << 20;
 
 /// Measures the loop and both of our ways, side by side.
-pub(crate) fn measure(room: &Room, pods: usize, turns: usize, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(
+    room: &Room,
+    swept: Option<&Swept>,
+    pods: usize,
+    turns: usize,
+    report: &mut Report,
+) -> Result<()> {
     report.heading("Resizing many containers");
     let runc = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"];
     let Some(runc) = runc.into_iter().find(|path| Path::new(path).is_file()) else {
         report.skipped("cgroup-updater apply", "runc isn't installed");
         return Ok(());
     };
-    if !nix::unistd::geteuid().is_root() {
+    let Some(swept) = swept else {
         report.skipped("cgroup-updater apply", "containers need root");
         return Ok(());
-    }
-    let crowd = Crowd::make(room, runc, pods)?;
+    };
+    let crowd = Crowd::make(room, swept, runc, pods)?;
     let (count, turns) = (crowd.containers.len(), turns.clamp(1, TURNS));
     report.text(&format!(
         "Memory limit, CPU limit and CPU request of {count} containers of runc in {pods} pods, {turns} turns; milliseconds, median \
@@ -94,7 +100,30 @@ fn millis(time: Duration) -> f64 {
 struct Container {
     id: String,
     pod: String,
-    pid: i32,
+}
+
+/// What is left of the containers when the run ends, however it ends.
+#[derive(Clone)]
+struct Traces {
+    /// The parent of all their cgroups.
+    parent: String,
+    /// Where their cgroups are, on each hierarchy.
+    hierarchies: Vec<PathBuf>,
+}
+
+impl Traces {
+    /// Ends the containers by their pids, and removes their cgroups.
+    fn remove(&self) {
+        for hierarchy in &self.hierarchies {
+            let parent = hierarchy.join(self.parent.trim_start_matches('/'));
+            // a cgroup can be removed once its processes are gone, which takes them a moment
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !remove(&parent) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+        forget_transactions(&self.parent);
+    }
 }
 
 /// All containers, and what they are made of.
@@ -102,24 +131,24 @@ struct Crowd<'a> {
     room: &'a Room,
     runc: &'a str,
     root: String,
-    /// The parent of all their cgroups.
-    parent: String,
-    /// Where their cgroups are, on each hierarchy.
-    hierarchies: Vec<PathBuf>,
+    traces: Traces,
     v2: bool,
     containers: Vec<Container>,
 }
 
 impl<'a> Crowd<'a> {
-    fn make(room: &'a Room, runc: &'a str, pods: usize) -> Result<Crowd<'a>> {
+    fn make(room: &'a Room, swept: &Swept, runc: &'a str, pods: usize) -> Result<Crowd<'a>> {
         let parent = format!("/runc-strict-bench-{}", std::process::id());
         let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let is_cgroup = |line: &&str| matches!(line.split(' ').nth(2), Some("cgroup" | "cgroup2"));
         let points = mounts.lines().filter(is_cgroup).filter_map(|line| line.split(' ').nth(1));
         let hierarchies = points.map(PathBuf::from).collect();
+        let traces = Traces { parent, hierarchies };
+        let left = traces.clone();
+        swept.on_sweep(move |_| left.remove());
         let root = room.path("crowd-root");
-        let mut crowd = Crowd { room, runc, root, parent, hierarchies, v2, containers: Vec::new() };
+        let mut crowd = Crowd { room, runc, root, traces, v2, containers: Vec::new() };
         let bundle = crowd.bundle()?;
         let names: Vec<(String, String)> = (0..pods)
             .flat_map(|pod| {
@@ -175,7 +204,7 @@ impl<'a> Crowd<'a> {
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
             ],
             "linux": {
-                "cgroupsPath": format!("{}/pod{pod}/{id}", self.parent),
+                "cgroupsPath": format!("{}/pod{pod}/{id}", self.traces.parent),
                 "namespaces": [{"type": "pid"}, {"type": "mount"}],
                 "resources": {
                     "memory": {"limit": 200 * MIB}, "cpu": {"shares": 204, "quota": 20_000, "period": 100_000},
@@ -184,11 +213,8 @@ impl<'a> Crowd<'a> {
             },
         });
         fs::write(bundle.join("config.json"), spec.to_string())?;
-        let (pid_file, bundle) = (bundle.join("pid"), bundle.display().to_string());
-        let pid_path = pid_file.display().to_string();
-        self.runc(&["run", "--detach", "--bundle", &bundle, "--pid-file", &pid_path, id])?;
-        let pid = fs::read_to_string(&pid_file)?.trim().parse()?;
-        Ok(Container { id: id.to_owned(), pod: pod.to_owned(), pid })
+        self.runc(&["run", "--detach", "--bundle", &bundle.display().to_string(), id])?;
+        Ok(Container { id: id.to_owned(), pod: pod.to_owned() })
     }
 
     /// runc, whose streams a container keeps.
@@ -211,7 +237,7 @@ impl<'a> Crowd<'a> {
         let base = Path::new("/sys/fs/cgroup");
         let controller = file.split('.').next().unwrap_or_default();
         let base = if self.v2 { base.to_owned() } else { base.join(controller) };
-        base.join(self.parent.trim_start_matches('/')).join(cgroup).join(file)
+        base.join(self.traces.parent.trim_start_matches('/')).join(cgroup).join(file)
     }
 
     fn names(&self) -> (&'static str, &'static str) {
@@ -271,26 +297,8 @@ impl<'a> Crowd<'a> {
 }
 
 impl Drop for Crowd<'_> {
-    /// Ends the containers by their pids; what isn't in `containers` because starting it failed is found by its pid file.
     fn drop(&mut self) {
-        let bundles = fs::read_dir(self.room.beside_programs("crowd")).into_iter().flatten().flatten();
-        let pids = bundles
-            .filter_map(|entry| fs::read_to_string(entry.path().join("pid")).ok()?.trim().parse().ok());
-        for pid in
-            pids.chain(self.containers.iter().map(|one| one.pid)).collect::<std::collections::BTreeSet<i32>>()
-        {
-            let _ =
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
-        for hierarchy in &self.hierarchies {
-            let parent = hierarchy.join(self.parent.trim_start_matches('/'));
-            // a cgroup can be removed once its processes are gone, which takes them a moment
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while !remove(&parent) && Instant::now() < deadline {
-                std::thread::yield_now();
-            }
-        }
-        forget_transactions(&self.parent);
+        self.traces.remove();
     }
 }
 
@@ -304,8 +312,14 @@ pub(crate) fn forget_transactions(parent: &str) {
     }
 }
 
-/// Removes a cgroup and those below it; true if nothing is left.
+/// Removes a cgroup and those below it, and ends what runs in them; true if nothing is left.
 fn remove(folder: &Path) -> bool {
+    use nix::sys::signal::{Signal, kill};
+    let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // 0 is a process of another pid namespace, and none of ours
+    for pid in processes.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0) {
+        let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
     let Ok(entries) = fs::read_dir(folder) else { return true };
     let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     below.for_each(|entry| {
