@@ -9,6 +9,9 @@ use std::fmt::{Display, Write};
 /// How many characters of a hostile word are shown.
 const SHOWN: usize = 80;
 
+/// How many of a library's sentence: it may list all that it expected.
+const TOLD: usize = 400;
+
 /// `text` in double quotes, with everything but printable characters escaped, cut after 80 characters.
 pub fn quoted(text: &[u8]) -> String {
     format!("\"{}\"", escaped(text))
@@ -42,11 +45,15 @@ pub fn escaped(text: &[u8]) -> String {
 }
 
 /// What a library says of a text from outside, which it may repeat word for word: on one line, with whatever could
-/// repaint a terminal shown by its number, and its backticks as our quotes.
+/// repaint a terminal shown by its number, its backticks as our quotes, cut after 400 characters.
 pub fn told(why: impl Display) -> String {
     let mut out = String::new();
-    for c in why.to_string().chars() {
+    for (n, c) in why.to_string().chars().enumerate() {
         match c {
+            _ if n == TOLD => {
+                out.push('…');
+                break;
+            }
             '\n' => out.push(' '),
             '`' => out.push('"'),
             ' '..='~' => out.push(c),
@@ -67,6 +74,7 @@ mod tests {
             told("unknown variant `\tsealed\x1b[2J`\nexpected"),
             r#"unknown variant "\u{9}sealed\u{1b}[2J" expected"#
         );
+        assert_eq!(told("x".repeat(10_000)), format!("{}…", "x".repeat(400)));
     }
 
     #[test]
