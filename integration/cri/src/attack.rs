@@ -102,7 +102,7 @@ impl Engine for Bench {
 
     fn configuration(&self, runtime: &Runtime) -> Result<(PathBuf, String, String)> {
         let socket = self.room.dir.join("c.sock");
-        let table = format!("[containerd]\naddress = \"{}\"\ntimeout-ms = 20000\n", socket.display());
+        let table = format!("[containerd]\naddress = \"{}\"\n", socket.display());
         Ok((self.attack_configuration(runtime.kind), "engine = \"containerd\"\n".to_owned(), table))
     }
 

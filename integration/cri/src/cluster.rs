@@ -169,8 +169,7 @@ impl<'h, 'b> Node<'h, 'b> {
         let own = fs::read_to_string(packaging().join("kubernetes/installer/config.toml"))
             .context("read config.toml")?;
         let address = self.host.bench.room.dir.join("i.sock");
-        let text =
-            format!("{own}{more}\n[containerd]\naddress = \"{}\"\ntimeout-ms = 20000\n", address.display());
+        let text = format!("{own}{more}\n[containerd]\naddress = \"{}\"\n", address.display());
         fs::write(self.config.join("config.toml"), text).context("write config.toml")
     }
 
