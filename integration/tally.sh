@@ -9,8 +9,8 @@ suite() {
     shift 3
     output=$(mktemp)
     echo "== $name, $where"
-    # the suite's own code, not tee's
-    { code=0; "$@" || code=$?; echo "$code" >"$output.code"; } | tee "$output"
+    # the suite's own code, not tee's; both streams, since many tell a failure on stderr
+    { code=0; "$@" 2>&1 || code=$?; echo "$code" >"$output.code"; } | tee "$output"
     code=$(<"$output.code")
     [ "$code" = 0 ] || verdict=FAILED
     local counts

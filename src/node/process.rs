@@ -113,6 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn room_for_many_files_is_made_at_once() {
+        expect_many_files(900);
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert!(size.trim().parse::<usize>().unwrap() > 900, "{size}");
+    }
+
+    #[test]
     fn a_process_that_has_ended_and_was_not_waited_for_lives_and_does_not_run() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();

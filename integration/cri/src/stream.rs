@@ -95,7 +95,9 @@ impl Stream {
             loop {
                 match self.0.read() {
                     Ok(Message::Binary(bytes)) => {
-                        text.push_str(&String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()))
+                        if let Some((&STDOUT, said)) = bytes.split_first() {
+                            text.push_str(&String::from_utf8_lossy(said));
+                        }
                     }
                     Err(tungstenite::Error::Io(why)) if why.kind() == ErrorKind::WouldBlock => break,
                     Ok(_) => {}

@@ -59,15 +59,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_stays_on_one_cpu_and_this_thread_does_not() {
+    fn the_program_stays_on_one_cpu_with_late_timers_and_this_thread_does_not() {
         let before = sched_getaffinity(None).unwrap();
         let slack = rustix::thread::current_timer_slack().unwrap();
         let mut command = Command::new("/bin/cat");
-        let child = spawn(command.arg("/proc/self/status").stdout(std::process::Stdio::piped())).unwrap();
+        let files = ["/proc/self/status", "/proc/self/timerslack_ns"];
+        let child = spawn(command.args(files).stdout(std::process::Stdio::piped())).unwrap();
         assert_eq!(sched_getaffinity(None).unwrap(), before);
         assert_eq!(rustix::thread::current_timer_slack().unwrap(), slack);
         let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         let list = said.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
         assert!(list.trim().parse::<usize>().is_ok(), "{list}");
+        assert_eq!(said.lines().last(), Some("5000000"));
     }
 }
