@@ -5,13 +5,14 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::argv::Globals;
 use crate::argv::grammar::Verb;
 use crate::error::{Error, Result};
 use crate::node::audit::Line;
-use crate::node::config::Config;
+use crate::node::config::{self, Config};
 use crate::node::{file, log as road};
 use crate::policy::{Reason, Verdict};
 use crate::quote::quoted;
@@ -41,8 +42,8 @@ impl From<Error> for Stop {
 pub struct Account {
     line: Line,
     since: Instant,
-    /// The configuration, once it is read: it says where the log is.
-    pub config: Option<Config>,
+    /// Where the log is, once that was read.
+    pub log: Option<PathBuf>,
 }
 
 impl Deref for Account {
@@ -62,14 +63,14 @@ impl Account {
     /// Begins a line for `command` on the container `id`.
     pub fn begin(command: &str, id: &OsStr) -> Account {
         let line = Line::new(command, &id.to_string_lossy(), "");
-        Account { line, since: Instant::now(), config: None }
+        Account { line, since: Instant::now(), log: None }
     }
 
     /// Reads the configuration, where that can be done, for the engine's name and for where the log is.
     pub fn engine_of_config(&mut self) {
         if let Ok(config) = Config::load() {
             self.line.engine = config.engine.name().to_owned();
-            self.config = Some(config);
+            self.log = Some(config.audit.path);
         }
     }
 
@@ -90,9 +91,9 @@ impl Account {
     ///
     /// # Errors
     /// That the log can't be written; that stops nothing.
-    pub fn write(&self) -> Result<()> {
-        let config = self.config.clone().or_else(|| Config::load().ok()).unwrap_or_default();
-        self.line.clone().append(&config.audit.path, self.since)
+    pub fn write(&mut self) -> Result<()> {
+        let log = self.log.get_or_insert_with(|| config::for_pass_through().log);
+        self.line.append(log, self.since)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The whole program as one sentence: read the command line; for what starts a process, read who it would be, judge
 //! it, write the judgement down, and become the real runtime; for everything else become the real runtime at once.
 
+use std::cell::LazyCell;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use crate::argv::grammar::Verb;
@@ -15,7 +17,7 @@ use crate::node::container::{self, Container};
 use crate::node::containerd;
 use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
-use crate::node::version::{self, Version};
+use crate::node::version::{self, Binary, Known, Version};
 use crate::node::{clock, file, log as road, memory, overrides, runtime, state};
 use crate::outcome::{Account, Judged, Stop, judged};
 use crate::policy::subject::{Declared, Process, Runtime as Lookup};
@@ -82,7 +84,7 @@ fn forget(target: &Target) {
 
 /// create, run: judge the bundle, write the judgement into it, and remember it for every exec.
 fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
-    let (config, runtime, version) = setting(account)?;
+    let (config, runtime, found, version) = setting(account)?;
     let root = state::root(start.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &start.id)?;
     account.root = key.root.display().to_string();
@@ -115,6 +117,8 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
             .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?,
         time: clock::now(),
         runtime: version.name(),
+        looks_up_names: version.looks_up_names(),
+        binary: version.binary(&found),
         engine: config.engine.name().to_owned(),
         pod: subject.pod,
         before: subject.process.groups,
@@ -152,44 +156,46 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
 
 /// exec: give the process what the container's init got.
 fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
-    // With a record nothing but the runtime is taken from the configuration: a slip in it stops no probe.
-    let loaded = Config::load();
-    let (runtime, version) = match &loaded {
-        Ok(config) => {
-            let (runtime, found) = runtime::look_up(&config.runtime)?;
-            let version = version::of_found(&runtime, &found);
-            (runtime, version)
-        }
-        Err(_) => {
-            let runtime = runtime::for_pass_through()?;
-            let version = version::of(&runtime);
-            (runtime, version)
-        }
+    // With a record nothing but the runtime and the log is taken from the configuration: a slip in it stops no probe.
+    let settings = config::for_pass_through();
+    account.log = Some(settings.log.clone());
+    let (runtime, found) = match &settings.runtime {
+        Some(word) => runtime::look_up(word)?,
+        // Nobody knows what the configuration says.
+        None => runtime::configured(&settings).and_then(|path| {
+            let found = fs::metadata(&path).map_err(Error::io("find the real runtime", &path))?;
+            Ok((path, found))
+        })?,
     };
+    let version = LazyCell::new(|| version::of_found(&runtime, &found));
     let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &exec.id)?;
     account.root = key.root.display().to_string();
-    account.runtime = version.name();
-    account.config = loaded.as_ref().ok().cloned();
 
-    let (container, init) = match record::read(&key) {
+    let (container, init, known) = match record::read(&key) {
         Ok(record) => {
             account.engine = record.engine;
+            let known = match record.binary == Binary::of(&found) {
+                true => Known { name: record.runtime, looks_up_names: record.looks_up_names },
+                false => version.known(),
+            };
             let init = record.bond.map(|bond| bond.init);
-            (Container { identity: record.identity, pod: record.pod }, init)
+            (Container { identity: record.identity, pod: record.pod }, init, known)
         }
         Err(no_record) => {
-            let config = loaded?;
+            account.runtime = version.name();
+            let config = Config::load()?;
             account.engine = config.engine.name().to_owned();
             match container::judge_anew(&key, &no_record, &config, &version)? {
-                Ok(container) => (container, None),
+                Ok(container) => (container, None, version.known()),
                 Err(reason) => return Err(Stop::Refused(reason)),
             }
         }
     };
+    account.runtime = known.name.clone();
     account.pod = container.pod.clone();
     let state = || state::State::read(&key.root, &exec.id);
-    let lookup = container::lookup_at_exec(&version, || init.or_else(|| state().ok().map(|s| s.init)));
+    let lookup = container::lookup_at_exec(&known, || init.or_else(|| state().ok().map(|s| s.init)));
 
     let (text, path) = match &exec.process {
         ProcessSource::Document(path) => (file::read_text(path, bundle::LIMIT)?, Some(path.as_os_str())),
@@ -243,7 +249,7 @@ fn first_free_descriptor(exec: &Exec) -> i32 {
 
 /// restore: the process's groups come from the checkpoint image, where nobody can judge them.
 fn restore(start: &Start, account: &mut Account) -> Judged<Infallible> {
-    let (config, runtime, _) = setting(account)?;
+    let (config, runtime, ..) = setting(account)?;
     if config.restore == Restore::Deny {
         return Err(Stop::Refused(Reason::Restore { config: config.path.display().to_string() }));
     }
@@ -256,13 +262,13 @@ fn restore(start: &Start, account: &mut Account) -> Judged<Infallible> {
     Ok(runtime::become_it(&runtime, &start.words(bundle.as_os_str()))?)
 }
 
-/// What create and restore go by: the configuration, the real runtime and its version.
-fn setting(account: &mut Account) -> Result<(Config, PathBuf, Version)> {
+/// What create and restore go by: the configuration, the real runtime, what was found there, and its version.
+fn setting(account: &mut Account) -> Result<(Config, PathBuf, Metadata, Version)> {
     let config = Config::load()?;
     account.engine = config.engine.name().to_owned();
-    account.config = Some(config.clone());
+    account.log = Some(config.audit.path.clone());
     let (runtime, found) = runtime::look_up(&config.runtime)?;
     let version = version::of_found(&runtime, &found);
     account.runtime = version.name();
-    Ok((config, runtime, version))
+    Ok((config, runtime, found, version))
 }

@@ -297,7 +297,7 @@ mod own {
     use std::ffi::{CStr, OsString, c_char};
     use std::os::unix::ffi::OsStringExt;
     use std::ptr;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::x86_64::{Stack, system_call};
 
@@ -311,6 +311,9 @@ mod own {
         // SAFETY: nothing else has run, and nothing else runs: there is one thread. Each step says what it needs.
         unsafe {
             let Some(segment) = thread_segment(stack) else { return };
+            // The pages of the stack below this one, as many as a create comes to use; the kernel has room for 32 there
+            // (fs/exec.c, setup_arg_pages).
+            populate((ptr::from_ref(stack).addr() & !(PAGE - 1)) - DEPTH, DEPTH);
             // This frame is never left, so it is where the thread's storage lies.
             let mut area = Area([0; AREA]);
             if !set_thread_area(&segment, &mut area) {
@@ -318,7 +321,7 @@ mod own {
             }
             choose_functions();
             environ = stack.environment().cast_const().cast();
-            ARENA.open.store(true, Ordering::Relaxed);
+            ARENA.owner.store(thread_pointer(), Ordering::Relaxed);
             let words =
                 (1..stack.count()).map(|n| CStr::from_ptr(stack.word(n).0.cast()).to_bytes().to_vec());
             let code = crate::run(words.map(OsString::from_vec).collect());
@@ -447,30 +450,38 @@ mod own {
     /// given back, for the program is a runtime before it would matter. Large blocks are the kernel's. Everywhere else it
     /// is the C library's.
     struct Arena {
-        open: AtomicBool,
-        locked: AtomicBool,
+        /// The pointer of the thread that it belongs to (`thread_pointer`); 0 where there was no start of our own.
+        owner: AtomicUsize,
         next: Cell<usize>,
+        /// Where the part of the piece ends whose pages are there.
+        there: Cell<usize>,
         end: Cell<usize>,
     }
 
-    // SAFETY: `next` and `end` are touched only by who has set `locked`.
+    // SAFETY: `next`, `there` and `end` are touched by the owner alone.
     unsafe impl Sync for Arena {}
 
     // Beside what is written to anyhow: a page of its own would be one more to be made.
     #[global_allocator]
-    #[unsafe(link_section = ".data")]
+    #[unsafe(link_section = ".data.path")]
     static ARENA: Arena = Arena {
-        open: AtomicBool::new(false),
-        locked: AtomicBool::new(false),
+        owner: AtomicUsize::new(0),
         next: Cell::new(0),
+        there: Cell::new(0),
         end: Cell::new(0),
     };
 
-    /// Bytes of a piece: a create with a config.json of 20 KB takes 40 KB.
-    const PIECE: usize = 48 * 1024;
+    /// Bytes of a piece: addresses, most of which nobody comes to use.
+    const PIECE: usize = 512 * 1024;
+
+    /// Bytes of a piece that are made to be there at once: an exec takes 14 KB, a create with a config.json of 20 KB 40 KB.
+    const STEP: usize = 16 * 1024;
 
     /// A block of so many bytes is one of the kernel's.
     const LARGE: usize = 32 * 1024;
+
+    /// Bytes of stack that are made to be there at once.
+    const DEPTH: usize = 20 * 1024;
 
     /// Bytes of a page.
     const PAGE: usize = 4096;
@@ -479,70 +490,77 @@ mod own {
     const HUGE: usize = 2 * 1024 * 1024;
 
     impl Arena {
-        /// Has it to itself while `act` runs.
-        fn alone<T>(&self, act: impl FnOnce(&Arena) -> T) -> T {
-            while self.locked.swap(true, Ordering::Acquire) {
-                std::hint::spin_loop();
-            }
-            let result = act(self);
-            self.locked.store(false, Ordering::Release);
-            result
+        /// Whose a block of this layout is: the arena's, if the owner asks and it is short; else the kernel's; none where the
+        /// C library has all.
+        fn has(&self, size: usize) -> Option<bool> {
+            let owner = self.owner.load(Ordering::Relaxed);
+            (owner != 0).then(|| size < LARGE && owner == thread_pointer())
         }
 
         /// The next block, from a new piece where this one has no more room.
         fn take(&self, layout: Layout) -> *mut u8 {
-            self.alone(|arena| {
-                let mut at = arena.next.get().next_multiple_of(layout.align());
-                if at + layout.size() > arena.end.get() || arena.end.get() == 0 {
-                    let piece = map(PIECE);
-                    if piece.is_null() {
-                        return piece;
-                    }
-                    at = piece.expose_provenance();
-                    arena.end.set(at + PIECE);
+            let mut at = self.next.get().next_multiple_of(layout.align());
+            if at + layout.size() > self.end.get() || self.end.get() == 0 {
+                let piece = map(PIECE, 0);
+                if piece.is_null() {
+                    return piece;
                 }
-                arena.next.set(at + layout.size());
-                ptr::with_exposed_provenance_mut(at)
-            })
+                at = piece.expose_provenance();
+                self.there.set(at);
+                self.end.set(at + PIECE);
+            }
+            self.use_up_to(at + layout.size());
+            ptr::with_exposed_provenance_mut(at)
+        }
+
+        /// Moves `next`, and asks for the pages that aren't there yet.
+        fn use_up_to(&self, next: usize) {
+            self.next.set(next);
+            let there = self.there.get();
+            if next > there {
+                let more = (next - there).next_multiple_of(STEP);
+                populate(there, more);
+                self.there.set(there + more);
+            }
         }
 
         /// Makes the block that was given out last longer or shorter, or nothing at all.
         fn resize_last(&self, block: *mut u8, old: usize, new: usize) -> bool {
-            self.alone(|arena| {
-                let fits = block.addr() + old == arena.next.get() && block.addr() + new <= arena.end.get();
-                if fits {
-                    arena.next.set(block.addr() + new);
-                }
-                fits
-            })
+            let fits = block.addr() + old == self.next.get() && block.addr() + new <= self.end.get();
+            if fits {
+                self.use_up_to(block.addr() + new);
+            }
+            fits
         }
     }
 
     // SAFETY: blocks are aligned, as long as asked, and given to nobody else until they are given back. Whether the arena
-    // is open is decided before the first block, so each goes back where it is from.
+    // has an owner is decided before the first block, so each goes back where it is from: what another thread asks for is the
+    // kernel's whatever its size, and what is short and not given back to the owner is left where it is.
     unsafe impl GlobalAlloc for Arena {
         // In line they would stand at a thousand places, and make the program a sixth larger.
         #[inline(never)]
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            match (self.open.load(Ordering::Relaxed), layout.size() >= LARGE) {
+            match self.has(layout.size()) {
                 // SAFETY: the caller's word.
-                (false, _) => unsafe { System.alloc(layout) },
-                (true, _) if layout.align() > PAGE => ptr::null_mut(),
-                (true, true) => map(layout.size()),
-                (true, false) => self.take(layout),
+                None => unsafe { System.alloc(layout) },
+                Some(_) if layout.align() > PAGE => ptr::null_mut(),
+                Some(false) => map(layout.size(), libc::MAP_POPULATE),
+                Some(true) => self.take(layout),
             }
         }
 
         #[inline(never)]
         unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-            match (self.open.load(Ordering::Relaxed), layout.size() >= LARGE) {
+            match self.has(layout.size()) {
                 // SAFETY: the caller's word.
-                (false, _) => unsafe { System.dealloc(block, layout) },
+                None => unsafe { System.dealloc(block, layout) },
                 // SAFETY: it is a whole mapping.
-                (true, true) => unsafe {
+                Some(_) if layout.size() >= LARGE => unsafe {
                     system_call(libc::SYS_munmap, [block.addr(), mapped(layout.size()), 0, 0, 0, 0]);
                 },
-                (true, false) => {
+                Some(false) => {}
+                Some(true) => {
                     self.resize_last(block, layout.size(), 0);
                 }
             }
@@ -550,18 +568,17 @@ mod own {
 
         #[inline(never)]
         unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            if !self.open.load(Ordering::Relaxed) {
+            let Some(owned) = self.has(layout.size().max(size)) else {
                 // SAFETY: the caller's word.
                 return unsafe { System.realloc(block, layout, size) };
-            }
-            let large = (layout.size() >= LARGE, size >= LARGE);
-            if large == (true, true) {
+            };
+            if layout.size() >= LARGE && size >= LARGE {
                 let (old, new) = (mapped(layout.size()), mapped(size));
                 let words = [block.addr(), old, new, libc::MREMAP_MAYMOVE as usize, 0, 0];
                 // SAFETY: it is a whole mapping.
                 return address(unsafe { system_call(libc::SYS_mremap, words) });
             }
-            if large == (false, false) && self.resize_last(block, layout.size(), size) {
+            if owned && self.resize_last(block, layout.size(), size) {
                 return block;
             }
             // SAFETY: the caller's word: the alignment is good, and the size is no overflow.
@@ -576,28 +593,44 @@ mod own {
         }
     }
 
+    /// What tells this thread from the others: the address of its storage, which the first word there repeats (ELF Handling
+    /// For Thread-Local Storage, 3.4.2).
+    fn thread_pointer() -> usize {
+        let pointer;
+        // SAFETY: it reads the thread's own storage, which is there before there is an owner.
+        unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
+        pointer
+    }
+
+    /// Asks for pages, several at a time: taking them one by one costs a fault each. What a kernel can't do of it (before 5.14)
+    /// is done at the first touch.
+    fn populate(at: usize, length: usize) {
+        // SAFETY: what is mapped there keeps its bytes, and what isn't stays so.
+        unsafe {
+            system_call(libc::SYS_madvise, [at, length, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]);
+        }
+    }
+
     /// What is mapped for so many bytes. The kernel puts whole huge pages where they can be huge.
     fn mapped(size: usize) -> usize {
         if size < HUGE { size } else { size.next_multiple_of(HUGE) }
     }
 
-    /// Memory of the kernel's, every page of which is there at once: taking them one by one costs a fault each. Where it
-    /// takes many, they are huge if the kernel has such, for one is made in a tenth of the time of its 512 parts.
-    fn map(size: usize) -> *mut u8 {
+    /// Memory of the kernel's; with MAP_POPULATE every page of it is there at once. Where that takes many, they are huge if
+    /// the kernel has such, for one is made in a tenth of the time of its 512 parts.
+    fn map(size: usize, at_once: i32) -> *mut u8 {
         let size = mapped(size);
-        let now = if size < HUGE { libc::MAP_POPULATE } else { 0 };
+        let now = if size < HUGE { at_once } else { 0 };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | now;
         let words = [0, size, (libc::PROT_READ | libc::PROT_WRITE) as usize, flags as usize, usize::MAX, 0];
         // SAFETY: it is a new mapping.
         let block = address(unsafe { system_call(libc::SYS_mmap, words) });
         if size >= HUGE && !block.is_null() {
-            // What a kernel can't do of it is done at the first touch.
-            for advice in [libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE] {
-                // SAFETY: the mapping is ours, and its bytes stay what they are.
-                unsafe {
-                    system_call(libc::SYS_madvise, [block.addr(), size, advice as usize, 0, 0, 0]);
-                }
+            // SAFETY: the mapping is ours, and its bytes stay what they are.
+            unsafe {
+                system_call(libc::SYS_madvise, [block.addr(), size, libc::MADV_HUGEPAGE as usize, 0, 0, 0]);
             }
+            populate(block.addr(), size);
         }
         block
     }
@@ -645,15 +678,26 @@ mod own {
             "mov [rdi + rdx - 8], r8",
             "ret",
             "4:",
-            "test rdx, rdx",
-            "je 5f",
-            "mov cl, [rsi]",
-            "mov [rdi], cl",
-            "inc rsi",
-            "inc rdi",
-            "dec rdx",
-            "jmp 4b",
+            "cmp rdx, 4",
+            "jb 5f",
+            "mov ecx, [rsi]",
+            "mov r8d, [rsi + rdx - 4]",
+            "mov [rdi], ecx",
+            "mov [rdi + rdx - 4], r8d",
+            "ret",
             "5:",
+            "test rdx, rdx",
+            "je 7f",
+            "movzx ecx, byte ptr [rsi]",
+            "movzx r8d, byte ptr [rsi + rdx - 1]",
+            "cmp rdx, 2",
+            "jbe 8f",
+            "movzx r9d, byte ptr [rsi + 1]",
+            "mov [rdi + 1], r9b",
+            "8:",
+            "mov [rdi], cl",
+            "mov [rdi + rdx - 1], r8b",
+            "7:",
             "ret",
             "6:",
             "mov rcx, rdx",

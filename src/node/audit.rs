@@ -120,7 +120,7 @@ impl Line {
     ///
     /// # Errors
     /// That the log can't be written; that is no reason to stop a container.
-    pub fn append(self, path: &Path, since: Instant) -> Result<()> {
+    pub fn append(&mut self, path: &Path, since: Instant) -> Result<()> {
         append([self], path, since)
     }
 }
@@ -129,9 +129,13 @@ impl Line {
 ///
 /// # Errors
 /// That the log can't be written; that is no reason to stop a container.
-pub fn append(lines: impl IntoIterator<Item = Line>, path: &Path, since: Instant) -> Result<()> {
+pub fn append<'l>(
+    lines: impl IntoIterator<Item = &'l mut Line>,
+    path: &Path,
+    since: Instant,
+) -> Result<()> {
     let mut text = Vec::new();
-    for mut line in lines {
+    for line in lines {
         line.duration_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         text.extend(line.text()?);
     }

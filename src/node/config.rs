@@ -1,9 +1,9 @@
 //! The configuration: `/etc/runc-strict/config.toml`, or the file that `RUNC_STRICT_CONFIG` names.
 //!
 //! Two readings. [`Config::load`] is strict: an unknown key, a wrong type or a file that others can write to stops
-//! the container. [`for_pass_through`] takes the two keys `runtime` and `check-before-update` and tolerates
-//! everything else, because a broken configuration is no reason to stop a kill. So that the two can't disagree,
-//! the strict reading refuses a value that the other one doesn't see.
+//! the container. [`for_pass_through`] takes the three keys `runtime`, `check-before-update` and `path` below `[audit]` and
+//! tolerates everything else, because a broken configuration is no reason to stop a kill, nor a probe of a container that
+//! was judged already. So that the two can't disagree, the strict reading refuses a value that the other one doesn't see.
 
 use std::env;
 use std::fs::Metadata;
@@ -27,6 +27,9 @@ pub const PATH: &str = "/etc/runc-strict/config.toml";
 
 /// The runtime where nothing is configured.
 pub const RUNTIME: &str = "runc";
+
+/// The audit log where nothing is configured.
+pub const LOG: &str = "/var/log/runc-strict/runc-strict.log";
 
 /// A configuration is a page of text.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -68,7 +71,7 @@ pub struct Audit {
 
 impl Default for Audit {
     fn default() -> Audit {
-        Audit { path: "/var/log/runc-strict/runc-strict.log".into() }
+        Audit { path: LOG.into() }
     }
 }
 
@@ -170,9 +173,15 @@ impl Config {
                     .to_owned(),
             );
         }
-        if check_word(text) != config.check_before_update {
+        if check_in(text) != config.check_before_update {
             return Err(
                 "write check-before-update = true on a line of its own above the first table: update reads it alone"
+                    .to_owned(),
+            );
+        }
+        if Path::new(log_in(text)) != config.audit.path {
+            return Err(
+                "write path = \"...\" on a line of its own below the line [audit], without escapes: exec reads it alone"
                     .to_owned(),
             );
         }
@@ -206,6 +215,8 @@ pub struct PassThrough {
     pub runtime: Option<String>,
     /// Whether memory.checkBeforeUpdate is put into the engine's updates.
     pub check_before_update: bool,
+    /// The audit log.
+    pub log: PathBuf,
 }
 
 /// The configuration for pass-through: whatever else the file says, and also if it can't be read.
@@ -215,19 +226,47 @@ pub fn for_pass_through() -> PassThrough {
         Ok(text) => text,
         // Nobody needs a file at the usual place.
         Err(why) if why.is_not_found() && path == Path::new(PATH) => String::new(),
-        Err(_) => return PassThrough { runtime: None, check_before_update: false },
+        Err(_) => return PassThrough { runtime: None, check_before_update: false, log: LOG.into() },
     };
-    PassThrough { runtime: Some(runtime_in(&text).to_owned()), check_before_update: check_word(&text) }
+    PassThrough {
+        runtime: Some(runtime_in(&text).to_owned()),
+        check_before_update: check_in(&text),
+        log: log_in(&text).into(),
+    }
 }
 
 /// Whether the key `check-before-update` above the first table says true.
-fn check_word(text: &str) -> bool {
-    let mut lines = text.lines().map(str::trim_start).take_while(|line| !line.starts_with('['));
-    let value = |line: &str| {
-        let rest = line.strip_prefix("check-before-update")?.trim_start().strip_prefix('=')?;
-        rest.trim_start().split(['#', ' ', '\t']).next().map(|word| word == "true")
-    };
-    lines.find_map(value).unwrap_or_default()
+fn check_in(text: &str) -> bool {
+    let word = value_in(text, "", "check-before-update");
+    word.and_then(|value| value.split(['#', ' ', '\t']).next()).is_some_and(|word| word == "true")
+}
+
+/// What the key `path` below `[audit]` says.
+fn log_in(text: &str) -> &str {
+    value_in(text, "[audit]", "path").and_then(plain_string).unwrap_or(LOG)
+}
+
+/// The string that `value` begins with, if nothing in it is escaped.
+fn plain_string(value: &str) -> Option<&str> {
+    let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let (inner, _) = value.get(1..)?.split_once(quote)?;
+    (!inner.contains('\\')).then_some(inner)
+}
+
+/// What stands behind `key =` on a line of its own below the line `table`, or above the first table where that is empty.
+fn value_in<'t>(text: &'t str, table: &str, key: &str) -> Option<&'t str> {
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with('#');
+    let mut here = table.is_empty();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            here = !table.is_empty() && line.strip_prefix(table).is_some_and(|rest| is_end(rest.trim_start()));
+        } else if here
+            && let Some(value) = line.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix('='))
+        {
+            return Some(value.trim_start());
+        }
+    }
+    None
 }
 
 /// Where the value of the key `runtime` stands, above the first table and as a plain string on one line.
@@ -372,11 +411,38 @@ mod tests {
         assert!(Config::parse("check-before-update = true").unwrap().check_before_update);
         assert!(Config::parse("check-before-update=true#so").unwrap().check_before_update);
         assert!(!Config::parse("check-before-update = false # true").unwrap().check_before_update);
-        assert!(
-            !check_word("[audit]\ncheck-before-update = true") && !check_word("check-before-updates = true")
-        );
+        assert!(!check_in("[audit]\ncheck-before-update = true") && !check_in("check-before-updates = true"));
         for text in ["\"check-before-update\" = true", "level = \"\"\"\ncheck-before-update = true\n\"\"\""] {
             assert!(Config::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_two_readings_of_the_log_s_place_can_t_disagree() {
+        for (text, place) in [
+            ("[audit]\npath = \"/a\"\n", "/a"),
+            ("runtime = \"x\"\n [audit] # where\n\n\t path='/b' # here\n[containerd]\naddress = \"/c\"", "/b"),
+            ("[containerd]\naddress = \"/c\"\n[audit]\r\npath = \"/d\"\r\n[[namespace]]\nallow = [\"5000\"]", "/d"),
+            ("[ audit ]\npath = \"/var/log/runc-strict/runc-strict.log\"", LOG),
+            ("[audit]", LOG),
+            ("", LOG),
+        ] {
+            assert_eq!(log_in(text), place, "{text}");
+            assert!(Config::parse(text).is_ok_and(|config| config.audit.path == Path::new(place)), "{text}");
+        }
+        for text in [
+            "audit.path = \"/a\"",
+            "audit = { path = \"/a\" }",
+            "[ audit ]\npath = \"/a\"",
+            "[audit]\n\"path\" = \"/a\"",
+            "[audit]\npath = \"\"\"/a\"\"\"",
+            "[audit]\npath = \"/\\u0061\"",
+            "level = \"\"\"\n[audit]\npath = \"/a\"\n\"\"\"",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+        // what is broken elsewhere is read all the same
+        assert_eq!(log_in("runtme =\n[audit]\npath = \"/a\"\npath = 5"), "/a");
+        assert_eq!(log_in("[audits]\npath = \"/a\"\n[audit.x]\npath = \"/b\"\n[[audit]]\npath = \"/c\""), LOG);
     }
 }

@@ -10,7 +10,7 @@ use super::lookup;
 use super::process::ProcessKey;
 use super::record::Key;
 use super::state::State;
-use super::version::Version;
+use super::version::{Known, Version};
 use crate::error::Result;
 use crate::policy::gid::GidSet;
 use crate::policy::subject::{Pod, Runtime};
@@ -62,15 +62,15 @@ pub fn judge_anew(
 
 /// What has to be known of the runtime for an exec: on one that looks gids up by name, whether the container's
 /// own etc/group, as its mounts and processes have made it, could redirect the lookup.
-pub fn lookup_at_exec(version: &Version, init: impl FnOnce() -> Option<ProcessKey>) -> Runtime {
-    if !version.looks_up_names() {
+pub fn lookup_at_exec(runtime: &Known, init: impl FnOnce() -> Option<ProcessKey>) -> Runtime {
+    if !runtime.looks_up_names {
         return Runtime::default();
     }
     let found = match init().filter(|init| init.lives()) {
         Some(init) => group_file_of(&PathBuf::from(format!("/proc/{}/root", init.pid))),
         None => GroupFile::Unusable("its init process can't be found to read it".to_owned()),
     };
-    Runtime { looks_up_names: Some(version.name()), trap: lookup::trap_in(&found) }
+    Runtime { looks_up_names: Some(runtime.name.clone()), trap: lookup::trap_in(&found) }
 }
 
 fn group_file_of(root: &Path) -> GroupFile {

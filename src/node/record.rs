@@ -22,6 +22,7 @@ use super::file::{self, Like};
 use super::folder;
 use super::process::ProcessKey;
 use super::state::{self, FolderKey, State};
+use super::version::Binary;
 use crate::error::{Error, Result, show};
 use crate::policy::Identity;
 use crate::policy::subject::Pod;
@@ -99,6 +100,12 @@ pub struct Record {
     pub time: String,
     /// The real runtime, for people.
     pub runtime: String,
+    /// Whether it looks gids up by name.
+    #[serde(default)]
+    pub looks_up_names: bool,
+    /// The file that it was.
+    #[serde(default)]
+    pub binary: Binary,
     /// The engine's name.
     pub engine: String,
     /// The pod's names.
@@ -323,7 +330,9 @@ fn save(path: &Path, record: &Record) -> Result<()> {
 /// Percent-encoding, so that any path or id is one file name, and no two are the same. A leading dot is encoded
 /// too: names with one are ours.
 pub(super) fn encode(bytes: &[u8]) -> String {
-    use std::fmt::Write;
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let digit = |n: u8| DIGITS.get(usize::from(n)).copied().unwrap_or_default();
     let mut out = String::with_capacity(bytes.len() + 16);
     for (n, byte) in bytes.iter().enumerate() {
         match byte {
@@ -331,10 +340,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'+' => {
                 out.push(char::from(*byte))
             }
-            other => {
-                // Writing to a String can't fail.
-                let _ = write!(out, "%{other:02X}");
-            }
+            other => out.extend(['%', digit(other >> 4), digit(other & 15)]),
         }
     }
     out

@@ -96,6 +96,22 @@ impl Version {
         }
     }
 
+    /// Whether it said what it is.
+    fn is_told(&self) -> bool {
+        self.kind != Kind::Unknown || self.number.is_some()
+    }
+
+    /// What an exec has to know of it.
+    pub fn known(&self) -> Known {
+        Known { name: self.name(), looks_up_names: self.looks_up_names() }
+    }
+
+    /// The binary that it is of, as what was found at its place; none that is ever found again where it didn't say what it
+    /// is, so that it is asked once more.
+    pub fn binary(&self, found: &Metadata) -> Binary {
+        if self.is_told() { Binary::of(found) } else { Binary::default() }
+    }
+
     /// Its name for people: `runc 1.1.5`.
     pub fn name(&self) -> String {
         let kind = match self.kind {
@@ -111,15 +127,21 @@ impl Version {
     }
 }
 
-/// The binary that an answer belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Binary {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: i64,
-    mtime_nsec: i64,
+/// What an exec has to know of a runtime. The record of a container has it too, so that nobody need be asked.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its name for people.
+    pub name: String,
+    /// [`Version::looks_up_names`].
+    pub looks_up_names: bool,
 }
+
+/// The binary that an answer belongs to.
+///
+/// Its device, inode, size and modification time, in seconds and nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Binary([i64; 5]);
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
@@ -128,9 +150,10 @@ struct Cached {
 }
 
 impl Binary {
-    /// The name of the file that keeps its answer: a node may have several runtimes.
-    fn cache(&self) -> String {
-        format!("version-{:x}-{:x}.json", self.dev, self.ino)
+    /// What was found is this one, as long as it says so.
+    pub fn of(found: &Metadata) -> Binary {
+        let [dev, ino, size] = [found.dev(), found.ino(), found.size()].map(u64::cast_signed);
+        Binary([dev, ino, size, found.mtime(), found.mtime_nsec()])
     }
 }
 
@@ -144,20 +167,16 @@ pub fn of(path: &Path) -> Version {
 
 /// The same of a binary that was looked up already.
 pub fn of_found(path: &Path, found: &Metadata) -> Version {
-    let binary = Binary {
-        dev: found.dev(),
-        ino: found.ino(),
-        size: found.size(),
-        mtime: found.mtime(),
-        mtime_nsec: found.mtime_nsec(),
-    };
-    let cache = folder::make(&[]).map(|f| f.join(binary.cache())).ok();
+    let binary = Binary::of(found);
+    // A node may have several runtimes.
+    let name = format!("version-{:x}-{:x}.json", found.dev(), found.ino());
+    let cache = folder::make(&[]).map(|folder| folder.join(name)).ok();
     if let Some(cached) = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == binary) {
         return cached.version;
     }
     let version = ask(path);
     // What didn't answer is asked again next time.
-    if let (Some(cache), true) = (cache, version.kind != Kind::Unknown || version.number.is_some()) {
+    if let (Some(cache), true) = (cache, version.is_told()) {
         let cached = Cached { binary, version };
         if let Ok(text) = serde_json::to_vec(&cached) {
             let _ = file::replace(&cache, &[&text], Like::Mode(0o600));

@@ -316,9 +316,9 @@ impl Audit<'_> {
         line
     }
 
-    fn write(&self, config: &Config, lines: Vec<Line>) {
+    fn write(&self, config: &Config, mut lines: Vec<Line>) {
         // the resize is done; a log that can't be written is told and stops nothing
-        if let Err(why) = audit::append(lines, &config.audit.path, self.since) {
+        if let Err(why) = audit::append(&mut lines, &config.audit.path, self.since) {
             crate::cli::fail(&why);
         }
     }
