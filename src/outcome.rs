@@ -81,7 +81,7 @@ impl Account {
             self.line.uid = Some(identity.uid);
             self.line.gid = Some(identity.gid.get());
             self.line.after = identity.groups.clone();
-            self.line.level = Some(identity.level.to_string());
+            self.line.level = Some(identity.level.word().to_owned());
             self.line.rulings = identity.rulings.clone();
             self.line.findings = identity.findings.clone();
         }

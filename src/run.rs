@@ -87,7 +87,7 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
     let (config, runtime, found, version) = setting(account)?;
     let root = state::root(start.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &start.id)?;
-    account.root = key.root.display().to_string();
+    account.root = key.root.to_string_lossy().into_owned();
     let bundle = start.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
     let bundle = std::path::absolute(&bundle).map_err(Error::io("resolve", &bundle))?;
 
@@ -116,7 +116,7 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
         creator: ProcessKey::current()
             .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?,
         time: clock::now(),
-        runtime: version.name(),
+        runtime: account.runtime.clone(),
         looks_up_names: version.looks_up_names(),
         binary: version.binary(&found),
         engine: config.engine.name().to_owned(),
@@ -170,7 +170,7 @@ fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
     let version = LazyCell::new(|| version::of_found(&runtime, &found));
     let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
     let key = Key::new(root, &exec.id)?;
-    account.root = key.root.display().to_string();
+    account.root = key.root.to_string_lossy().into_owned();
 
     let (container, init, known) = match record::read(&key) {
         Ok(record) => {
@@ -230,8 +230,8 @@ fn judge_exec(
     account: &mut Account,
 ) -> Judged<Edits> {
     account.before = process.groups.clone();
-    let config = crate::node::config::path().display().to_string();
-    let verdict = decide_exec(process, &container.identity, lookup, &config);
+    let config = config::path();
+    let verdict = decide_exec(process, &container.identity, lookup, &config.to_string_lossy());
     account.judged(&verdict);
     match verdict {
         Verdict::Deny(reason) => Err(Stop::Refused(reason)),

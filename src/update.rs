@@ -42,7 +42,7 @@ pub fn merged(
     }
     file::reserve_standard_descriptors();
     let mut account = Account::begin("update", &update.target.id);
-    account.root = key.root.display().to_string();
+    account.root = key.root.to_string_lossy().into_owned();
     account.runtime = version::of(runtime).name();
     account.verdict = "keep".to_owned();
     let handed = found.and_then(|_| hand_on(update, words, &key, check, &mut account));

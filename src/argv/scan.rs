@@ -74,7 +74,7 @@ pub fn step(words: &[OsString], table: &[Flag]) -> Result<Step, Unread> {
 
 /// Appends `given` to `words` in the form that every runtime understands: `--name` or `--name value`.
 pub fn emit(given: &Given, words: &mut Vec<OsString>) {
-    words.push(OsString::from(format!("--{}", given.name)));
+    words.push(OsString::from(["--", given.name].concat()));
     words.extend(given.value.clone());
 }
 

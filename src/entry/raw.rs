@@ -308,20 +308,52 @@ mod own {
 
     /// Starts the program with what std needs and no more, and ends it. Comes back where that can't be done.
     pub(super) fn start(stack: &Stack) {
-        // SAFETY: nothing else has run, and nothing else runs: there is one thread. Each step says what it needs.
+        // SAFETY: nothing else has run, and nothing else runs: there is one thread. What the kernel says of the program is
+        // true, and `start_above` is called with what it needs.
         unsafe {
-            let Some(segment) = thread_segment(stack) else { return };
-            // The pages of the stack below this one, as many as a create comes to use; the kernel has room for 32 there
-            // (fs/exec.c, setup_arg_pages).
-            populate((ptr::from_ref(stack).addr() & !(PAGE - 1)) - DEPTH, DEPTH);
-            // This frame is never left, so it is where the thread's storage lies.
+            if let Some(segment) = thread_segment(stack) {
+                make_room(stack, &segment);
+            }
+        }
+    }
+
+    /// Calls `start_above` with the arena's first piece on the stack: its pages are there for less than those of a mapping,
+    /// for which the kernel makes books of their own. It isn't a frame's variable, since each page of such is touched.
+    // SAFETY: the ABI's registers; the stack pointer is a multiple of 16 at the call, as PIECE is, and what it was at the end.
+    #[unsafe(naked)]
+    unsafe extern "C" fn make_room(stack: &Stack, segment: &libc::Elf64_Phdr) {
+        naked_asm!(
+            "push rbp",
+            "mov rbp, rsp",
+            "sub rsp, {piece}",
+            "mov rdx, rsp",
+            "call {start_above}",
+            "mov rsp, rbp",
+            "pop rbp",
+            "ret",
+            piece = const PIECE,
+            start_above = sym start_above,
+        )
+    }
+
+    /// # Safety
+    /// Nothing else has run, and nothing else runs: there is one thread. `piece` has PIECE bytes, which lie above this frame;
+    /// the rest is the kernel's.
+    unsafe extern "C" fn start_above(stack: &Stack, segment: &libc::Elf64_Phdr, piece: *mut u8) {
+        // SAFETY: each step says what it needs.
+        unsafe {
+            let piece = piece.expose_provenance();
+            let page = piece & !(PAGE - 1);
+            populate(page - DEPTH, DEPTH + STEP);
+            // This frame is left only where nothing has begun, so it is where the thread's storage lies.
             let mut area = Area([0; AREA]);
-            if !set_thread_area(&segment, &mut area) {
+            if !set_thread_area(segment, &mut area) {
                 return;
             }
             choose_functions();
             environ = stack.environment().cast_const().cast();
             ARENA.owner.store(thread_pointer(), Ordering::Relaxed);
+            ARENA.begin(piece, page + STEP, piece + PIECE);
             let words =
                 (1..stack.count()).map(|n| CStr::from_ptr(stack.word(n).0.cast()).to_bytes().to_vec());
             let code = crate::run(words.map(OsString::from_vec).collect());
@@ -464,15 +496,11 @@ mod own {
     // Beside what is written to anyhow: a page of its own would be one more to be made.
     #[global_allocator]
     #[unsafe(link_section = ".data.path")]
-    static ARENA: Arena = Arena {
-        owner: AtomicUsize::new(0),
-        next: Cell::new(0),
-        there: Cell::new(0),
-        end: Cell::new(0),
-    };
+    static ARENA: Arena =
+        Arena { owner: AtomicUsize::new(0), next: Cell::new(0), there: Cell::new(0), end: Cell::new(0) };
 
-    /// Bytes of a piece: addresses, most of which nobody comes to use.
-    const PIECE: usize = 512 * 1024;
+    /// Bytes of a piece. The first lies on the stack, where the kernel has 128 KB at once (fs/exec.c, setup_arg_pages).
+    const PIECE: usize = 64 * 1024;
 
     /// Bytes of a piece that are made to be there at once: an exec takes 14 KB, a create with a config.json of 20 KB 40 KB.
     const STEP: usize = 16 * 1024;
@@ -480,7 +508,7 @@ mod own {
     /// A block of so many bytes is one of the kernel's.
     const LARGE: usize = 32 * 1024;
 
-    /// Bytes of stack that are made to be there at once.
+    /// Bytes of stack that are made to be there at once, as many as a create comes to use.
     const DEPTH: usize = 20 * 1024;
 
     /// Bytes of a page.
@@ -500,17 +528,23 @@ mod own {
         /// The next block, from a new piece where this one has no more room.
         fn take(&self, layout: Layout) -> *mut u8 {
             let mut at = self.next.get().next_multiple_of(layout.align());
-            if at + layout.size() > self.end.get() || self.end.get() == 0 {
+            if at + layout.size() > self.end.get() {
                 let piece = map(PIECE, 0);
                 if piece.is_null() {
                     return piece;
                 }
                 at = piece.expose_provenance();
-                self.there.set(at);
-                self.end.set(at + PIECE);
+                self.begin(at, at, at + PIECE);
             }
             self.use_up_to(at + layout.size());
             ptr::with_exposed_provenance_mut(at)
+        }
+
+        /// Takes a piece into use, of which the pages up to `there` are there.
+        fn begin(&self, next: usize, there: usize, end: usize) {
+            self.next.set(next);
+            self.there.set(there);
+            self.end.set(end);
         }
 
         /// Moves `next`, and asks for the pages that aren't there yet.

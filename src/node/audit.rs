@@ -129,11 +129,7 @@ impl Line {
 ///
 /// # Errors
 /// That the log can't be written; that is no reason to stop a container.
-pub fn append<'l>(
-    lines: impl IntoIterator<Item = &'l mut Line>,
-    path: &Path,
-    since: Instant,
-) -> Result<()> {
+pub fn append<'l>(lines: impl IntoIterator<Item = &'l mut Line>, path: &Path, since: Instant) -> Result<()> {
     let mut text = Vec::new();
     for line in lines {
         line.duration_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -198,7 +198,7 @@ impl Config {
             primary_gid: self.primary_gid,
             vulnerable_runtime: self.vulnerable_runtime,
             tables: self.namespace.clone(),
-            config: self.path.display().to_string(),
+            config: self.path.to_string_lossy().into_owned(),
         }
     }
 }
@@ -259,7 +259,8 @@ fn value_in<'t>(text: &'t str, table: &str, key: &str) -> Option<&'t str> {
     let mut here = table.is_empty();
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
-            here = !table.is_empty() && line.strip_prefix(table).is_some_and(|rest| is_end(rest.trim_start()));
+            here =
+                !table.is_empty() && line.strip_prefix(table).is_some_and(|rest| is_end(rest.trim_start()));
         } else if here
             && let Some(value) = line.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix('='))
         {
@@ -421,8 +422,14 @@ mod tests {
     fn the_two_readings_of_the_log_s_place_can_t_disagree() {
         for (text, place) in [
             ("[audit]\npath = \"/a\"\n", "/a"),
-            ("runtime = \"x\"\n [audit] # where\n\n\t path='/b' # here\n[containerd]\naddress = \"/c\"", "/b"),
-            ("[containerd]\naddress = \"/c\"\n[audit]\r\npath = \"/d\"\r\n[[namespace]]\nallow = [\"5000\"]", "/d"),
+            (
+                "runtime = \"x\"\n [audit] # where\n\n\t path='/b' # here\n[containerd]\naddress = \"/c\"",
+                "/b",
+            ),
+            (
+                "[containerd]\naddress = \"/c\"\n[audit]\r\npath = \"/d\"\r\n[[namespace]]\nallow = [\"5000\"]",
+                "/d",
+            ),
             ("[ audit ]\npath = \"/var/log/runc-strict/runc-strict.log\"", LOG),
             ("[audit]", LOG),
             ("", LOG),
@@ -443,6 +450,9 @@ mod tests {
         }
         // what is broken elsewhere is read all the same
         assert_eq!(log_in("runtme =\n[audit]\npath = \"/a\"\npath = 5"), "/a");
-        assert_eq!(log_in("[audits]\npath = \"/a\"\n[audit.x]\npath = \"/b\"\n[[audit]]\npath = \"/c\""), LOG);
+        assert_eq!(
+            log_in("[audits]\npath = \"/a\"\n[audit.x]\npath = \"/b\"\n[[audit]]\npath = \"/c\""),
+            LOG
+        );
     }
 }

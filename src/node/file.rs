@@ -192,7 +192,8 @@ const MARK: &str = ".runc-strict.";
 pub fn temporary(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!("{MARK}{}", std::process::id()));
+    name.push(MARK);
+    name.push(std::process::id().to_string());
     path.with_file_name(name)
 }
 

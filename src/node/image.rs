@@ -132,7 +132,7 @@ fn read(found: &File) -> std::result::Result<Vec<u8>, Unread> {
     if !kind.is_file() {
         return Err(Unread::Kind);
     }
-    let place = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    let place = PathBuf::from(["/proc/self/fd/", &found.as_raw_fd().to_string()].concat());
     // The link leads to what was looked at, and nowhere else.
     let file = File::open(&place).map_err(Unread::System)?;
     Regular { file, found: kind, path: place }.read(LIMIT).map_err(|why| match why {

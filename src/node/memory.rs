@@ -61,7 +61,7 @@ pub fn document(pieces: &[&[u8]], from: i32) -> Result<PathBuf> {
     // The copy has no close-on-exec flag: it lives on in the runtime, and nowhere else.
     let kept = fcntl(&file, FcntlArg::F_DUPFD(from)).map_err(Error::io("make", Path::new(NAME)))?;
     debug_assert_ne!(kept, file.as_raw_fd());
-    Ok(PathBuf::from(format!("/proc/self/fd/{kept}")))
+    Ok(PathBuf::from(["/proc/self/fd/", &kept.to_string()].concat()))
 }
 
 /// `pieces` in memory, to be read from their beginning by a program that is started.

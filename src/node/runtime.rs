@@ -157,6 +157,6 @@ pub fn become_it(runtime: &Path, words: &[OsString]) -> Result<std::convert::Inf
         entry.extend(value.into_vec());
         environment.push(CString::new(entry).map_err(nul)?);
     }
-    environment.push(CString::new(format!("{DEPTH}={}", depth + 1)).map_err(nul)?);
+    environment.push(CString::new([DEPTH, "=", &(depth + 1).to_string()].concat()).map_err(nul)?);
     nix::unistd::execve(&path, &argv, &environment).map_err(Error::io("execute", runtime))
 }

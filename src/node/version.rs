@@ -121,8 +121,8 @@ impl Version {
             Kind::Unknown => return "a runtime of unknown kind".to_owned(),
         };
         match self.number {
-            Some((a, b, c)) => format!("{kind} {a}.{b}.{c}"),
-            None => format!("{kind} of unknown version"),
+            Some((a, b, c)) => [kind, " ", &[a, b, c].map(|number| number.to_string()).join(".")].concat(),
+            None => [kind, " of unknown version"].concat(),
         }
     }
 }
@@ -169,7 +169,7 @@ pub fn of(path: &Path) -> Version {
 pub fn of_found(path: &Path, found: &Metadata) -> Version {
     let binary = Binary::of(found);
     // A node may have several runtimes.
-    let name = format!("version-{:x}-{:x}.json", found.dev(), found.ino());
+    let name = ["version-", &found.dev().to_string(), "-", &found.ino().to_string(), ".json"].concat();
     let cache = folder::make(&[]).map(|folder| folder.join(name)).ok();
     if let Some(cached) = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == binary) {
         return cached.version;

@@ -42,11 +42,14 @@ pub fn names(set: &[String], wanted: Capability) -> bool {
 /// Whether some runtime takes `name` for `wanted`.
 pub fn is(name: &str, wanted: Capability) -> bool {
     let name = name.trim();
-    let bare = |text: &str| -> String {
-        let text = text.to_ascii_uppercase();
-        text.strip_prefix("CAP_").map(str::to_owned).unwrap_or(text)
-    };
-    bare(name) == bare(&wanted.to_string()) || c_number(name) == Some(u64::from(wanted.index()))
+    let mut full = name.to_ascii_uppercase();
+    if !full.starts_with("CAP_") {
+        full.insert_str(0, "CAP_");
+    }
+    match full.parse::<Capability>() {
+        Ok(known) => known == wanted,
+        Err(_) => c_number(name) == Some(u64::from(wanted.index())),
+    }
 }
 
 /// strtoul(3) with base 0, as libcap reads a capability given by number.

@@ -124,7 +124,7 @@ impl fmt::Display for GidSet {
             if n > 0 {
                 f.write_str(",")?;
             }
-            gid.fmt(f)?;
+            f.write_str(&gid.get().to_string())?;
         }
         f.write_str("]")
     }

@@ -32,11 +32,18 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.word())
+    }
+}
+
+impl Level {
+    /// The word that stands for it.
+    pub fn word(self) -> &'static str {
+        match self {
             Level::Groups => "groups",
             Level::Sealed => "sealed",
             Level::Paranoid => "paranoid",
-        })
+        }
     }
 }
 

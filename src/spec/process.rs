@@ -34,7 +34,7 @@ impl<'t> ProcessObject<'t> {
     /// A sentence that names what is missing or can't be read.
     pub fn read(value: Value<'t>, path: &str) -> Result<ProcessObject<'t>, String> {
         let object = Object::read(value, path, ["user", "noNewPrivileges", "capabilities"])?;
-        let user_path = format!("{path}.user");
+        let user_path = [path, ".user"].concat();
         let user = object.get(USER).ok_or_else(|| format!("{user_path} is missing"))?;
         let user = Object::read(user, &user_path, ["uid", "gid", "additionalGids"])?;
         let id = |n: usize, name: &str| {
@@ -57,7 +57,7 @@ impl<'t> ProcessObject<'t> {
                 return Err(format!("{path}.noNewPrivileges is {text}, not true or false"));
             }
         };
-        let capabilities_path = format!("{path}.capabilities");
+        let capabilities_path = [path, ".capabilities"].concat();
         let capabilities =
             object.get(CAPABILITIES).map(|v| Object::read(v, &capabilities_path, SET_NAMES)).transpose()?;
         let sets = match &capabilities {
