@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Failure, Journal, Scene, Site, Watcher, reclaim, update};
+use super::{Failure, Journal, Scene, Site, Watcher, reclaim, short, update};
 use crate::node::cgroup::Group;
 use crate::node::process::ProcessKey;
 use crate::resize::knob::Knob;
@@ -59,7 +59,7 @@ pub fn apply(
     if threads < 2 {
         pods.iter().try_for_each(|pod| run.pod(pod.clone(), &AtomicBool::new(false)))?;
     } else {
-        run.side_by_side(pods, threads)?;
+        run.side_by_side(pods, threads, starts)?;
     }
     Ok(run.gone.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -74,9 +74,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn side_by_side(&self, pods: &[Range<usize>], threads: usize) -> Result<(), Stop> {
+    fn side_by_side(&self, pods: &[Range<usize>], threads: usize, starts: bool) -> Result<(), Stop> {
         let (next, stopped, first) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
-        let work = || {
+        let work = |n: usize| {
+            if starts {
+                short::settle(n);
+            }
             while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Err(stop) = self.pod(pod.clone(), &stopped) {
                     stopped.store(true, Ordering::Relaxed);
@@ -85,7 +88,7 @@ impl Run<'_> {
             }
         };
         // every thread has ended before what they did is looked at, or undone
-        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+        std::thread::scope(|scope| (0..threads).for_each(|n| drop(scope.spawn(move || work(n)))));
         first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 

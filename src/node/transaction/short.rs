@@ -15,6 +15,23 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity,
 /// timers, and it would have ended before.
 const LATE: Option<NonZeroU64> = NonZeroU64::new(5_000_000);
 
+/// Settles this thread on one of its CPUs for good, the `n`-th counted around: what it starts stays there too. Threads that
+/// each take what is next are then spread evenly, and none of them is woken up beside the others while a CPU is idle.
+pub(super) fn settle(n: usize) {
+    let Ok(all) = sched_getaffinity(None) else { return };
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).cycle();
+    if let Some(cpu) = cpus.nth(n) {
+        // one that can't be had means that the thread runs as it did
+        let _ = sched_setaffinity(None, &only(cpu));
+    }
+}
+
+fn only(cpu: usize) -> CpuSet {
+    let mut one = CpuSet::new();
+    one.set(cpu);
+    one
+}
+
 /// Starts a program that stays on this CPU. It inherits both from this thread, which gets its own back.
 ///
 /// # Errors
@@ -34,11 +51,8 @@ impl Habits {
         let _ = set_current_timer_slack(LATE);
         // a machine may have more CPUs than a set has room for
         let here = Some(sched_getcpu()).filter(|cpu| *cpu < CpuSet::MAX_CPU);
-        let cpus = here.zip(sched_getaffinity(None).ok()).and_then(|(cpu, all)| {
-            let mut one = CpuSet::new();
-            one.set(cpu);
-            sched_setaffinity(None, &one).ok().map(|()| all)
-        });
+        let all = sched_getaffinity(None).ok().filter(|all| all.count() > 1);
+        let cpus = here.zip(all).and_then(|(cpu, all)| sched_setaffinity(None, &only(cpu)).ok().map(|()| all));
         Habits { cpus }
     }
 }
