@@ -160,7 +160,7 @@ fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
     let settings = config::for_pass_through();
     account.log = Some(settings.log.clone());
     let (runtime, found) = match &settings.runtime {
-        Some(word) => runtime::look_up(word)?,
+        Some(word) => runtime::find(word)?,
         // Nobody knows what the configuration says.
         None => runtime::configured(&settings).and_then(|path| {
             let found = fs::metadata(&path).map_err(Error::io("find the real runtime", &path))?;
@@ -168,21 +168,30 @@ fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
         })?,
     };
     let version = LazyCell::new(|| version::of_found(&runtime, &found));
-    let root = state::root(exec.globals.root().as_deref(), || version.kind)?;
+    let root = exec.globals.root();
+    if root.is_none() {
+        runtime::check(&runtime, &found)?;
+    }
+    let root = state::root(root.as_deref(), || version.kind)?;
     let key = Key::new(root, &exec.id)?;
     account.root = key.root.to_string_lossy().into_owned();
 
     let (container, init, known) = match record::read(&key) {
         Ok(record) => {
             account.engine = record.engine;
+            // What the create found there, and looked at, need not be looked at again.
             let known = match record.binary == Binary::of(&found) {
                 true => Known { name: record.runtime, looks_up_names: record.looks_up_names },
-                false => version.known(),
+                false => {
+                    runtime::check(&runtime, &found)?;
+                    version.known()
+                }
             };
             let init = record.bond.map(|bond| bond.init);
             (Container { identity: record.identity, pod: record.pod }, init, known)
         }
         Err(no_record) => {
+            runtime::check(&runtime, &found)?;
             account.runtime = version.name();
             let config = Config::load()?;
             account.engine = config.engine.name().to_owned();

@@ -7,6 +7,7 @@ use std::env;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::file;
 use super::process::is_host_root;
@@ -20,7 +21,7 @@ pub const RUN: &str = "/run/runc-strict";
 /// # Errors
 /// Without root and without `XDG_RUNTIME_DIR` there is none.
 pub fn path() -> Result<PathBuf> {
-    if is_host_root() {
+    if has_roots() || is_host_root() {
         return Ok(PathBuf::from(RUN));
     }
     match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute()) {
@@ -29,6 +30,15 @@ pub fn path() -> Result<PathBuf> {
             "there is no folder for the record: without root, XDG_RUNTIME_DIR must name one".to_owned(),
         )),
     }
+}
+
+/// Whether root's folder is there, and this process's: what others own shows as nobody's in a user namespace. It is asked
+/// before [`is_host_root`], since all that is in a process's folder below /proc is made anew for each process, and taken
+/// away when that ends: reading one link there takes ten times as long.
+fn has_roots() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let is_there = || fs::symlink_metadata(RUN).is_ok_and(|found| is_ours(&found));
+    *FOUND.get_or_init(|| nix::unistd::geteuid().is_root() && is_there())
 }
 
 /// Whether something called `name` may be in it. False costs an engine that runs as root one lookup, and nothing is read.
@@ -77,9 +87,12 @@ fn make_one(folder: &Path) -> Result<()> {
     check(folder, &found)
 }
 
+fn is_ours(found: &fs::Metadata) -> bool {
+    found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
+}
+
 fn check(folder: &Path, found: &fs::Metadata) -> Result<()> {
-    let ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    if ours {
+    if is_ours(found) {
         return Ok(());
     }
     Err(Error::Content {

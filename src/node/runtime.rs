@@ -41,23 +41,43 @@ pub fn locate(word: &str) -> Result<PathBuf> {
 /// # Errors
 /// As [`locate`].
 pub fn look_up(word: &str) -> Result<(PathBuf, Metadata)> {
-    let ourselves = fs::metadata("/proc/self/exe").ok();
-    let is_us = |found: &Metadata| {
-        ourselves.as_ref().is_some_and(|us| (us.dev(), us.ino()) == (found.dev(), found.ino()))
-    };
+    let (path, found) = find(word)?;
+    if word.starts_with('/') {
+        check(&path, &found)?;
+    }
+    Ok((path, found))
+}
+
+/// That what was found isn't ourselves.
+///
+/// # Errors
+/// That it is.
+pub fn check(path: &Path, found: &Metadata) -> Result<()> {
+    if !is_us(found) {
+        return Ok(());
+    }
+    Err(Error::Other(format!(
+        "the real runtime {} is runc-strict itself; set runtime to runc or crun in {}",
+        show(path),
+        show(&super::config::path())
+    )))
+}
+
+fn is_us(found: &Metadata) -> bool {
+    fs::metadata("/proc/self/exe").is_ok_and(|us| (us.dev(), us.ino()) == (found.dev(), found.ino()))
+}
+
+/// As [`look_up`], but what an absolute path names may be ourselves: [`check`] tells.
+///
+/// # Errors
+/// That there is no program.
+pub fn find(word: &str) -> Result<(PathBuf, Metadata)> {
     if word.starts_with('/') {
         let path = PathBuf::from(word);
         let found = fs::metadata(&path).map_err(Error::io("find the real runtime", &path))?;
         if !is_program(&found) {
             let why = "is the configured runtime, and no program that can be executed".to_owned();
             return Err(Error::Content { path, why });
-        }
-        if is_us(&found) {
-            return Err(Error::Other(format!(
-                "the real runtime {} is runc-strict itself; set runtime to runc or crun in {}",
-                show(&path),
-                show(&super::config::path())
-            )));
         }
         return Ok((path, found));
     }

@@ -52,7 +52,8 @@ impl Habits {
         // a machine may have more CPUs than a set has room for
         let here = Some(sched_getcpu()).filter(|cpu| *cpu < CpuSet::MAX_CPU);
         let all = sched_getaffinity(None).ok().filter(|all| all.count() > 1);
-        let cpus = here.zip(all).and_then(|(cpu, all)| sched_setaffinity(None, &only(cpu)).ok().map(|()| all));
+        let cpus =
+            here.zip(all).and_then(|(cpu, all)| sched_setaffinity(None, &only(cpu)).ok().map(|()| all));
         Habits { cpus }
     }
 }
