@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::node::audit::Line;
 use crate::node::config::{self, Config};
 use crate::node::{file, log as road};
-use crate::policy::{Reason, Verdict};
+use crate::policy::{Identity, Reason, Verdict};
 use crate::quote::quoted;
 
 /// Why a container or a process doesn't start.
@@ -76,15 +76,20 @@ impl Account {
 
     /// Takes down a verdict.
     pub fn judged(&mut self, verdict: &Verdict) {
-        self.line.verdict = verdict.name().to_owned();
+        verdict.name().clone_into(&mut self.line.verdict);
         if let Some(identity) = verdict.identity() {
-            self.line.uid = Some(identity.uid);
-            self.line.gid = Some(identity.gid.get());
-            self.line.after = identity.groups.clone();
-            self.line.level = Some(identity.level.word().to_owned());
-            self.line.rulings = identity.rulings.clone();
-            self.line.findings = identity.findings.clone();
+            self.is(identity.clone());
         }
+    }
+
+    /// Takes down who the process is.
+    pub fn is(&mut self, identity: Identity) {
+        self.line.uid = Some(identity.uid);
+        self.line.gid = Some(identity.gid.get());
+        self.line.after = identity.groups;
+        self.line.level = Some(identity.level.word().to_owned());
+        self.line.rulings = identity.rulings;
+        self.line.findings = identity.findings;
     }
 
     /// Writes the line.

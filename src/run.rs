@@ -241,12 +241,14 @@ fn judge_exec(
     account.before = process.groups.clone();
     let config = config::path();
     let verdict = decide_exec(process, &container.identity, lookup, &config.to_string_lossy());
-    account.judged(&verdict);
-    match verdict {
-        Verdict::Deny(reason) => Err(Stop::Refused(reason)),
-        Verdict::Keep(_) => Ok(Edits::default()),
-        Verdict::Change(change) => Ok(change.edits),
-    }
+    verdict.name().clone_into(&mut account.verdict);
+    let (identity, edits) = match verdict {
+        Verdict::Deny(reason) => return Err(Stop::Refused(reason)),
+        Verdict::Keep(identity) => (identity, Edits::default()),
+        Verdict::Change(change) => (change.identity, change.edits),
+    };
+    account.is(identity);
+    Ok(edits)
 }
 
 /// The descriptors from 3 on belong to the process: as many as `--preserve-fds` says, and `LISTEN_FDS`

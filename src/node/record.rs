@@ -192,12 +192,15 @@ pub fn stored(key: &Key) -> Result<Record> {
 /// # Errors
 /// A sentence that says why it isn't.
 pub fn checked(key: &Key, mut record: Record) -> std::result::Result<Record, String> {
-    let path = key.path().map_err(|why| why.to_string())?;
     let now = FolderKey::of(&key.state);
-    match (record.bond, now) {
-        (Some(bond), Some(now)) if bond.folder == now => return Ok(record),
-        (Some(_), _) => return Err(format!("{} is of an earlier container", show(&path))),
-        (None, _) => {}
+    if let (Some(bond), Some(now)) = (record.bond, now)
+        && bond.folder == now
+    {
+        return Ok(record);
+    }
+    let path = key.path().map_err(|why| why.to_string())?;
+    if record.bond.is_some() {
+        return Err(format!("{} is of an earlier container", show(&path)));
     }
     let state = State::read(&key.root, OsStr::new(&key.id)).map_err(|why| why.to_string())?;
     // Runtimes go to the bundle and ask where they are: links in its name are gone in theirs.

@@ -70,7 +70,9 @@ fn judge(
         rulings: rulings(process, container, primary),
         findings,
         groups,
-        ..container.clone()
+        bounding: container.bounding.clone(),
+        level: container.level,
+        limits: container.limits.clone(),
     };
     look(&mut identity);
     Ok(if edits.is_empty() { Verdict::Keep(identity) } else { Verdict::Change(Change { identity, edits }) })
