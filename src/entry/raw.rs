@@ -311,8 +311,12 @@ mod own {
         // SAFETY: nothing else has run, and nothing else runs: there is one thread. What the kernel says of the program is
         // true, and `start_above` is called with what it needs.
         unsafe {
-            if let Some(segment) = thread_segment(stack) {
-                make_room(stack, &segment);
+            let Some(segment) = thread_segment(stack) else { return };
+            // What is used first: the beginning of a piece that will lie below this frame, and the frames below that. Whoever
+            // has so small a stack (RLIMIT_STACK) that this isn't there is served by the C start-up.
+            let page = (ptr::from_ref(&segment).addr() - PIECE) & !(PAGE - 1);
+            if populate(page - DEPTH, DEPTH + STEP) != -(libc::ENOMEM as isize) {
+                make_room(stack, &segment, page + STEP);
             }
         }
     }
@@ -321,12 +325,12 @@ mod own {
     /// for which the kernel makes books of their own. It isn't a frame's variable, since each page of such is touched.
     // SAFETY: the ABI's registers; the stack pointer is a multiple of 16 at the call, as PIECE is, and what it was at the end.
     #[unsafe(naked)]
-    unsafe extern "C" fn make_room(stack: &Stack, segment: &libc::Elf64_Phdr) {
+    unsafe extern "C" fn make_room(stack: &Stack, segment: &libc::Elf64_Phdr, there: usize) {
         naked_asm!(
             "push rbp",
             "mov rbp, rsp",
             "sub rsp, {piece}",
-            "mov rdx, rsp",
+            "mov rcx, rsp",
             "call {start_above}",
             "mov rsp, rbp",
             "pop rbp",
@@ -337,14 +341,17 @@ mod own {
     }
 
     /// # Safety
-    /// Nothing else has run, and nothing else runs: there is one thread. `piece` has PIECE bytes, which lie above this frame;
-    /// the rest is the kernel's.
-    unsafe extern "C" fn start_above(stack: &Stack, segment: &libc::Elf64_Phdr, piece: *mut u8) {
+    /// Nothing else has run, and nothing else runs: there is one thread. `piece` has PIECE bytes, which lie above this frame,
+    /// and whose pages up to `there` are there; the rest is the kernel's.
+    unsafe extern "C" fn start_above(
+        stack: &Stack,
+        segment: &libc::Elf64_Phdr,
+        there: usize,
+        piece: *mut u8,
+    ) {
         // SAFETY: each step says what it needs.
         unsafe {
             let piece = piece.expose_provenance();
-            let page = piece & !(PAGE - 1);
-            populate(page - DEPTH, DEPTH + STEP);
             // This frame is left only where nothing has begun, so it is where the thread's storage lies.
             let mut area = Area([0; AREA]);
             if !set_thread_area(segment, &mut area) {
@@ -353,7 +360,7 @@ mod own {
             choose_functions();
             environ = stack.environment().cast_const().cast();
             ARENA.owner.store(thread_pointer(), Ordering::Relaxed);
-            ARENA.begin(piece, page + STEP, piece + PIECE);
+            ARENA.begin(piece, there, piece + PIECE);
             let words =
                 (1..stack.count()).map(|n| CStr::from_ptr(stack.word(n).0.cast()).to_bytes().to_vec());
             let code = crate::run(words.map(OsString::from_vec).collect());
@@ -637,12 +644,10 @@ mod own {
     }
 
     /// Asks for pages, several at a time: taking them one by one costs a fault each. What a kernel can't do of it (before 5.14)
-    /// is done at the first touch.
-    fn populate(at: usize, length: usize) {
+    /// is done at the first touch. What comes back is the kernel's answer.
+    fn populate(at: usize, length: usize) -> isize {
         // SAFETY: what is mapped there keeps its bytes, and what isn't stays so.
-        unsafe {
-            system_call(libc::SYS_madvise, [at, length, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]);
-        }
+        unsafe { system_call(libc::SYS_madvise, [at, length, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }
     }
 
     /// What is mapped for so many bytes. The kernel puts whole huge pages where they can be huge.

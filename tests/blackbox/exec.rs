@@ -141,6 +141,39 @@ fn with_a_record_a_broken_configuration_stops_no_probe_and_without_one_it_does()
 }
 
 #[test]
+fn an_exec_goes_by_the_runtime_as_it_was_at_create_only_while_it_is_the_same_file() {
+    let old = "runc version 1.1.5\n";
+    let bench = Bench::with_runtime("crun version 1.20\n");
+    created(&bench);
+    assert_eq!(bench.exec("c", PROCESS).arrived().exec_groups(), [1000, 5000]);
+    // an update puts another file in its place, and that one looks gids up by name
+    let other = Bench::with_runtime(old);
+    fs::write(bench.path("bin/version"), old).unwrap();
+    fs::rename(other.runtime(), bench.runtime()).unwrap();
+    let sentence = bench.exec("c", PROCESS).refused(255);
+    assert!(sentence.contains("runc 1.1.5 looks gids up by name"), "{sentence}");
+    assert_eq!(last_audited(&bench)["runtime"], "runc 1.1.5");
+    // and a link to ourselves is no runtime at all
+    fs::remove_file(bench.runtime()).unwrap();
+    std::os::unix::fs::symlink(&*crate::support::program(), bench.runtime()).unwrap();
+    let sentence = bench.exec("c", PROCESS).refused(255);
+    assert!(sentence.contains("is runc-strict itself; set runtime to runc or crun"), "{sentence}");
+}
+
+#[test]
+fn an_exec_is_told_in_the_configured_log_also_where_the_rest_of_the_configuration_is_broken() {
+    let bench = Bench::new();
+    created(&bench);
+    for broken in ["level = \"closed\"", "= =", "unknown = 1"] {
+        let lines = bench.audit_lines().len();
+        bench.configure(&format!("{broken}\n"));
+        assert_eq!(bench.exec("c", PROCESS).arrived().exec_groups(), [1000, 5000], "{broken}");
+        assert_eq!(bench.audit_lines().len(), lines + 1, "{broken}");
+        assert_eq!(last_audited(&bench)["command"], "exec");
+    }
+}
+
+#[test]
 fn another_uid_and_gid_are_kept_and_judged_as_the_container_s_own_would_be() {
     let other = PROCESS.replace("\"uid\": 1000, \"gid\": 1000", "\"uid\": 0, \"gid\": 7");
     let bench = Bench::new();

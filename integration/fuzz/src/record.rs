@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use arbitrary::{Result, Unstructured};
 use runc_strict::node::process::ProcessKey;
 use runc_strict::node::record::Record;
+use runc_strict::node::version::Binary;
 use runc_strict::policy::subject::Pod;
 
 use crate::{laws, people};
@@ -34,6 +35,8 @@ fn written(u: &mut Unstructured<'_>) -> Result<()> {
         identity,
         bond: None,
         runtime: u.arbitrary()?,
+        looks_up_names: u.arbitrary()?,
+        binary: Binary::default(),
         root: PathBuf::from(u.arbitrary::<String>()?),
         bundle: PathBuf::from(u.arbitrary::<String>()?),
         time: "2026-11-22T21:58:15.000000Z".to_owned(),

@@ -87,4 +87,20 @@ mod tests {
         assert!(list.trim().parse::<usize>().is_ok(), "{list}");
         assert_eq!(said.lines().last(), Some("5000000"));
     }
+
+    #[test]
+    fn threads_settle_on_their_cpus_in_turn() {
+        let all = sched_getaffinity(None).unwrap();
+        let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
+        for n in 0..=cpus.len() {
+            let settled = std::thread::spawn(move || {
+                settle(n);
+                sched_getaffinity(None).unwrap()
+            });
+            let set = settled.join().unwrap();
+            assert_eq!(set.count(), 1);
+            assert!(set.is_set(cpus[n % cpus.len()]), "thread {n}");
+        }
+        assert_eq!(sched_getaffinity(None).unwrap(), all);
+    }
 }
