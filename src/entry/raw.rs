@@ -312,13 +312,24 @@ mod own {
         // true, and `start_above` is called with what it needs.
         unsafe {
             let Some(segment) = thread_segment(stack) else { return };
-            // What is used first: the beginning of a piece that will lie below this frame, and the frames below that. Whoever
-            // has so small a stack (RLIMIT_STACK) that this isn't there is served by the C start-up.
-            let page = (ptr::from_ref(&segment).addr() - PIECE) & !(PAGE - 1);
-            if populate(page - DEPTH, DEPTH + STEP) != -(libc::ENOMEM as isize) {
-                make_room(stack, &segment, page + STEP);
+            // Whoever has so small a stack that a piece may have no room on it is served by the C start-up.
+            if stack_limit().is_none_or(|most| most < STACK) {
+                return;
             }
+            // What is used first: the beginning of the piece that will lie below this frame, and the frames below that.
+            let page = (ptr::from_ref(&segment).addr() - PIECE) & !(PAGE - 1);
+            populate(page - DEPTH, DEPTH + STEP);
+            make_room(stack, &segment, page + STEP);
         }
+    }
+
+    /// RLIMIT_STACK.
+    fn stack_limit() -> Option<u64> {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let words = [0, libc::RLIMIT_STACK as usize, 0, (&raw mut limit).expose_provenance(), 0, 0];
+        // SAFETY: the kernel writes a whole rlimit if it returns 0.
+        let answer = unsafe { system_call(libc::SYS_prlimit64, words) };
+        (answer == 0).then_some(limit.rlim_cur)
     }
 
     /// Calls `start_above` with the arena's first piece on the stack: its pages are there for less than those of a mapping,
@@ -515,6 +526,9 @@ mod own {
     /// A block of so many bytes is one of the kernel's.
     const LARGE: usize = 32 * 1024;
 
+    /// The least stack with a piece on it: arguments and environment may take a quarter of it (execve(2)).
+    const STACK: u64 = 256 * 1024;
+
     /// Bytes of stack that are made to be there at once, as many as a create comes to use.
     const DEPTH: usize = 20 * 1024;
 
@@ -644,10 +658,12 @@ mod own {
     }
 
     /// Asks for pages, several at a time: taking them one by one costs a fault each. What a kernel can't do of it (before 5.14)
-    /// is done at the first touch. What comes back is the kernel's answer.
-    fn populate(at: usize, length: usize) -> isize {
+    /// is done at the first touch.
+    fn populate(at: usize, length: usize) {
         // SAFETY: what is mapped there keeps its bytes, and what isn't stays so.
-        unsafe { system_call(libc::SYS_madvise, [at, length, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }
+        unsafe {
+            system_call(libc::SYS_madvise, [at, length, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]);
+        }
     }
 
     /// What is mapped for so many bytes. The kernel puts whole huge pages where they can be huge.
