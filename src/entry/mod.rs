@@ -8,8 +8,8 @@
 //!   word for the runtime in the configuration and becomes it, by four system calls.
 //! - A command that we look into (`create`, `exec`, `delete` ...) gets a start of our own: [`raw`] sets up what
 //!   Rust's library needs of a process, which is little, and runs the program.
-//! - Everything else (our own sub-commands, a flag that the table doesn't know, a build that isn't the static program)
-//!   goes on to the C start-up as if nothing had been. Nothing has: both ways come back without a trace where they meet
+//! - Everything else (our own sub-commands, a flag that the table doesn't know, a build that isn't the static program, a
+//!   stack below 256 KB) goes on to the C start-up as if nothing had been. Nothing has: both ways come back without a trace where they meet
 //!   something that isn't as usual, and every refusal and every message stands behind them.
 //!
 //! What the start of our own leaves out, and why nothing misses it: the processor's features, which choose among copies

@@ -1,7 +1,7 @@
 //! What kind of runtime the real one is, and whether it looks gids up by name.
 //!
-//! It is asked once by `--version`; the answer is kept beside the records for as long as the binary stays the
-//! same file.
+//! It is asked once by `--version`; the answer is kept beside the records, and what an exec needs of it in them, for as long
+//! as the binary stays the same file.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};

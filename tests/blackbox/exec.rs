@@ -161,6 +161,27 @@ fn an_exec_goes_by_the_runtime_as_it_was_at_create_only_while_it_is_the_same_fil
 }
 
 #[test]
+fn a_small_stack_stops_neither_create_nor_exec_nor_delete() {
+    // on either side of the size from which the program starts by itself
+    for kilobytes in ["72", "255", "256"] {
+        let bench = Bench::new();
+        let bundle = bench.bundle("c", DOCUMENT);
+        let process = bench.text("process.json");
+        fs::write(&process, PROCESS).unwrap();
+        let (program, root) = (crate::support::program(), bench.root());
+        let limited = |words: &[&str]| {
+            let script = format!("ulimit -s {kilobytes} && exec \"$0\" --root \"$@\"");
+            let begin = ["-c", &script, program.to_str().unwrap(), &root];
+            bench.program("/bin/sh", begin.iter().chain(words).copied()).go()
+        };
+        limited(&["create", "--bundle", bundle.text(), "c"]).arrived();
+        let call = limited(&["exec", "--process", &process, "c"]).arrived();
+        assert_eq!(call.exec_groups(), [1000, 5000], "{kilobytes} KB");
+        limited(&["delete", "c"]).arrived();
+    }
+}
+
+#[test]
 fn an_exec_is_told_in_the_configured_log_also_where_the_rest_of_the_configuration_is_broken() {
     let bench = Bench::new();
     created(&bench);
