@@ -278,8 +278,8 @@ fn setting(account: &mut Account) -> Result<(Config, PathBuf, Metadata, Version)
     let config = Config::load()?;
     account.engine = config.engine.name().to_owned();
     account.log = Some(config.audit.path.clone());
-    let (runtime, found) = runtime::look_up(&config.runtime)?;
-    let version = version::of_found(&runtime, &found);
+    let (runtime, found) = runtime::find(&config.runtime)?;
+    let version = version::of_other(&runtime, &found)?;
     account.runtime = version.name();
     Ok((config, runtime, found, version))
 }

@@ -33,19 +33,11 @@ const LINK: &str = "runtime";
 /// # Errors
 /// That there is none, or that it is ourselves.
 pub fn locate(word: &str) -> Result<PathBuf> {
-    look_up(word).map(|(path, _)| path)
-}
-
-/// As [`locate`], with what was found there.
-///
-/// # Errors
-/// As [`locate`].
-pub fn look_up(word: &str) -> Result<(PathBuf, Metadata)> {
     let (path, found) = find(word)?;
     if word.starts_with('/') {
         check(&path, &found)?;
     }
-    Ok((path, found))
+    Ok(path)
 }
 
 /// That what was found isn't ourselves.
@@ -67,7 +59,7 @@ fn is_us(found: &Metadata) -> bool {
     fs::metadata("/proc/self/exe").is_ok_and(|us| (us.dev(), us.ino()) == (found.dev(), found.ino()))
 }
 
-/// As [`look_up`], but what an absolute path names may be ourselves: [`check`] tells.
+/// As [`locate`], with what was found there; but what an absolute path names may be ourselves: [`check`] tells.
 ///
 /// # Errors
 /// That there is no program.

@@ -6,13 +6,14 @@
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Like};
-use super::folder;
+use super::{folder, runtime};
+use crate::error::Result;
 
 /// The kinds of runtimes that differ in something that we have to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,19 +168,37 @@ pub fn of(path: &Path) -> Version {
 
 /// The same of a binary that was looked up already.
 pub fn of_found(path: &Path, found: &Metadata) -> Version {
-    let binary = Binary::of(found);
+    remembered(found).unwrap_or_else(|cache| ask(path, found, cache.as_deref()))
+}
+
+/// As [`of_found`], of a binary that may be ourselves: what is remembered was looked at when it was asked.
+///
+/// # Errors
+/// That it is ourselves.
+pub fn of_other(path: &Path, found: &Metadata) -> Result<Version> {
+    match remembered(found) {
+        Ok(version) => Ok(version),
+        Err(cache) => runtime::check(path, found).map(|()| ask(path, found, cache.as_deref())),
+    }
+}
+
+/// What this binary answered; else where its answer is to be kept.
+fn remembered(found: &Metadata) -> std::result::Result<Version, Option<PathBuf>> {
     // A node may have several runtimes.
     let name = ["version-", &found.dev().to_string(), "-", &found.ino().to_string(), ".json"].concat();
     let cache = folder::make(&[]).map(|folder| folder.join(name)).ok();
-    if let Some(cached) = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == binary) {
-        return cached.version;
-    }
-    let version = ask(path);
+    let cached = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == Binary::of(found));
+    cached.map(|cached| cached.version).ok_or(cache)
+}
+
+/// Asks it, and keeps the answer.
+fn ask(path: &Path, found: &Metadata, cache: Option<&Path>) -> Version {
+    let version = Version::parse(&answer(path).unwrap_or_default());
     // What didn't answer is asked again next time.
     if let (Some(cache), true) = (cache, version.is_told()) {
-        let cached = Cached { binary, version };
+        let cached = Cached { binary: Binary::of(found), version };
         if let Ok(text) = serde_json::to_vec(&cached) {
-            let _ = file::replace(&cache, &[&text], Like::Mode(0o600));
+            let _ = file::replace(cache, &[&text], Like::Mode(0o600));
         }
         return cached.version;
     }
@@ -188,10 +207,6 @@ pub fn of_found(path: &Path, found: &Metadata) -> Version {
 
 fn read(cache: &Path) -> Option<Cached> {
     serde_json::from_str(&file::read_text(cache, 64 * 1024).ok()?).ok()
-}
-
-fn ask(path: &Path) -> Version {
-    Version::parse(&answer(path).unwrap_or_default())
 }
 
 fn answer(path: &Path) -> io::Result<String> {

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::object::{Object, Value};
-use super::process::{ProcessObject, number};
+use super::object::{Object, Unread, Value};
+use super::process::{self, ProcessObject, number};
 use super::resources;
 use super::splice::Splice;
 use crate::policy::subject::IdRange;
@@ -16,11 +16,16 @@ const MOUNTS: usize = 2;
 const ANNOTATIONS: usize = 3;
 const LINUX: usize = 4;
 
+const GID_MAPPINGS: usize = 0;
+const RESOURCES: usize = 1;
+
 /// A config.json, read as far as we need it.
 #[derive(Debug)]
 pub struct ConfigDocument<'t> {
     /// `process`.
     pub process: ProcessObject<'t>,
+    root: Option<Object<'t, 1>>,
+    linux: Option<Object<'t, 2>>,
     object: Object<'t, 5>,
 }
 
@@ -31,9 +36,19 @@ impl<'t> ConfigDocument<'t> {
     /// A sentence that names what is missing or can't be read.
     pub fn read(text: &'t str) -> Result<ConfigDocument<'t>, String> {
         let known = ["process", "root", "mounts", "annotations", "linux"];
-        let object = Object::read(Value::whole(text), "the document", known)?;
-        let process = object.get(PROCESS).ok_or("process is missing")?;
-        Ok(ConfigDocument { process: ProcessObject::read(process, "process")?, object })
+        let (mut process, mut root, mut linux) = (None, None, None);
+        let object = Object::read_with(Value::whole(text), "the document", known, &mut |n, rest| match n {
+            PROCESS => keep(Object::first(rest, "process", process::KNOWN), &mut process),
+            ROOT => keep(Object::first(rest, "root", ["path"]), &mut root),
+            LINUX => keep(Object::first(rest, "linux", ["gidMappings", "resources"]), &mut linux),
+            _ => Ok(None),
+        })?;
+        let value = object.get(PROCESS).ok_or("process is missing")?;
+        let process = match process {
+            Some(members) => ProcessObject::of(value, "process", members)?,
+            None => ProcessObject::read(value, "process")?,
+        };
+        Ok(ConfigDocument { process, root, linux, object })
     }
 
     /// `root.path`: the image's files, absolute or below the bundle.
@@ -41,8 +56,8 @@ impl<'t> ConfigDocument<'t> {
     /// # Errors
     /// A sentence, where it can't be read.
     pub fn root_path(&self) -> Result<Option<String>, String> {
-        let Some(root) = self.object.get(ROOT) else { return Ok(None) };
-        let root = Object::read(root, "root", ["path"])?;
+        let Some(value) = self.object.get(ROOT) else { return Ok(None) };
+        let root = self.root.as_ref().ok_or_else(|| no_object(value, "root"))?;
         root.get(0).map(|value| string(value, "root.path")).transpose()
     }
 
@@ -65,9 +80,9 @@ impl<'t> ConfigDocument<'t> {
     /// # Errors
     /// A sentence, where they can't be read.
     pub fn gid_mappings(&self) -> Result<Vec<IdRange>, String> {
-        let Some(linux) = self.object.get(LINUX) else { return Ok(Vec::new()) };
-        let linux = Object::read(linux, "linux", ["gidMappings"])?;
-        let Some(list) = linux.get(0) else { return Ok(Vec::new()) };
+        let Some(list) = self.linux()?.and_then(|linux| linux.get(GID_MAPPINGS)) else {
+            return Ok(Vec::new());
+        };
         let range = |item: &RawValue| {
             let path = "linux.gidMappings[]";
             let object = Object::read(Value::whole(item.get()), path, ["containerID", "size"])?;
@@ -85,9 +100,7 @@ impl<'t> ConfigDocument<'t> {
     /// # Errors
     /// A sentence, where it can't be read.
     pub fn resources(&self) -> Result<Option<&'t str>, String> {
-        let Some(linux) = self.object.get(LINUX) else { return Ok(None) };
-        let linux = Object::read(linux, "linux", ["resources"])?;
-        Ok(linux.get(0).map(|resources| resources.text))
+        Ok(self.linux()?.and_then(|linux| linux.get(RESOURCES)).map(|resources| resources.text))
     }
 
     /// Writes `edits` into `linux.resources`, which is made where it is missing.
@@ -95,18 +108,22 @@ impl<'t> ConfigDocument<'t> {
     /// # Errors
     /// A sentence, where something else stands in its place.
     pub fn write_resources(&self, edits: &[Edit], splice: &mut Splice<'_>) -> Result<(), String> {
-        let Some(linux) = self.object.get(LINUX) else {
+        let Some(linux) = self.linux()? else {
             splice.set(&self.object, LINUX, "linux", resources::member("resources", edits));
             return Ok(());
         };
-        let linux = Object::read(linux, "linux", ["resources"])?;
-        match linux.get(0) {
+        match linux.get(RESOURCES) {
             Some(there) => resources::write(there, "linux.resources", edits, false, splice),
             None => {
-                splice.set(&linux, 0, "resources", resources::text(edits));
+                splice.set(linux, RESOURCES, "resources", resources::text(edits));
                 Ok(())
             }
         }
+    }
+
+    fn linux(&self) -> Result<Option<&Object<'t, 2>>, String> {
+        let Some(value) = self.object.get(LINUX) else { return Ok(None) };
+        self.linux.as_ref().map(Some).ok_or_else(|| no_object(value, "linux"))
     }
 
     /// The destination and, where there is one, the source of each mount, in order.
@@ -134,6 +151,21 @@ pub struct Mount<'t> {
     pub destination: Cow<'t, str>,
     /// What is mounted there.
     pub source: Option<Cow<'t, str>>,
+}
+
+/// Keeps an object that was read on the way, and gives its length.
+fn keep<'t, const N: usize>(
+    read: Result<Option<(Object<'t, N>, usize)>, Unread>,
+    kept: &mut Option<Object<'t, N>>,
+) -> Result<Option<usize>, Unread> {
+    let Some((object, length)) = read? else { return Ok(None) };
+    *kept = Some(object);
+    Ok(Some(length))
+}
+
+/// What is said of a value in the place of an object.
+fn no_object(value: Value<'_>, path: &str) -> String {
+    Object::read(value, path, []).err().unwrap_or_default()
 }
 
 fn items<'t>(list: Value<'t>, path: &str) -> Result<Vec<&'t RawValue>, String> {

@@ -54,7 +54,7 @@ impl<'t, const N: usize> Object<'t, N> {
     /// # Errors
     /// A sentence that names the path: not JSON, not an object, or a key that two decoders would read apart.
     pub fn read(value: Value<'t>, path: &str, known: [&str; N]) -> Result<Object<'t, N>, String> {
-        Object::read_by(value, path, known, Spelling::AnyCase)
+        Object::read_by(value, path, known, Spelling::AnyCase, &mut |_, _| Ok(None))
     }
 
     /// As [`Object::read`] for a map from free keys, which Go too matches exactly.
@@ -62,7 +62,35 @@ impl<'t, const N: usize> Object<'t, N> {
     /// # Errors
     /// As [`Object::read`].
     pub fn read_map(value: Value<'t>, path: &str, known: [&str; N]) -> Result<Object<'t, N>, String> {
-        Object::read_by(value, path, known, Spelling::Exact)
+        Object::read_by(value, path, known, Spelling::Exact, &mut |_, _| Ok(None))
+    }
+
+    /// As [`Object::read`], with members that `inner` reads on the way, so that nothing is passed over twice.
+    ///
+    /// # Errors
+    /// As [`Object::read`].
+    pub fn read_with(
+        value: Value<'t>,
+        path: &str,
+        known: [&str; N],
+        inner: &mut Inner<'_, 't>,
+    ) -> Result<Object<'t, N>, String> {
+        Object::read_by(value, path, known, Spelling::AnyCase, inner)
+    }
+
+    /// The object that `rest` begins with, whatever follows it, and its length; none where no object begins.
+    ///
+    /// # Errors
+    /// As [`Object::read`].
+    pub fn first(
+        rest: Value<'t>,
+        path: &str,
+        known: [&str; N],
+    ) -> Result<Option<(Object<'t, N>, usize)>, Unread> {
+        if !rest.text.starts_with('{') {
+            return Ok(None);
+        }
+        Object::begin(rest, path, known, Spelling::AnyCase, &mut |_, _| Ok(None)).map(Some)
     }
 
     fn read_by(
@@ -70,47 +98,26 @@ impl<'t, const N: usize> Object<'t, N> {
         path: &str,
         known: [&str; N],
         spelling: Spelling,
+        inner: &mut Inner<'_, 't>,
     ) -> Result<Object<'t, N>, String> {
-        let cannot = |why: String| format!("{path} can't be read: {why}");
-        let unread = || cannot(why_unread(value.text));
         let text = value.text.as_bytes();
-        let mut at = blanks(text, 0);
-        if text.get(at) != Some(&b'{') {
-            return Err(unread());
+        match Object::begin(value, path, known, spelling, inner) {
+            Ok((object, end)) if blanks(text, end) == text.len() => Ok(object),
+            Ok(_) | Err(Unread::Syntax) => Err(format!("{path} can't be read: {}", why_unread(value.text))),
+            Err(Unread::Told(why)) => Err(why),
         }
-        at += 1;
-        let mut object = Object { values: [None; N], inside: value.at + at, empty: true };
-        at = blanks(text, at);
-        if text.get(at) == Some(&b'}') {
-            at += 1;
-        } else {
-            object.empty = false;
-            loop {
-                let (end, behind) = key_end(text, at).ok_or_else(unread)?;
-                let key = unescaped(value.text.get(at..end).unwrap_or_default()).map_err(cannot)?;
-                let which = recognised(&key, &known, spelling).map_err(cannot)?;
-                let start = blanks(text, behind);
-                at = value_end(text, start).ok_or_else(unread)?;
-                if let Some(slot) = which.and_then(|n| object.values.get_mut(n)) {
-                    let member =
-                        Value { text: value.text.get(start..at).unwrap_or_default(), at: value.at + start };
-                    if slot.replace(member).is_some() {
-                        return Err(cannot(format!("key \"{key}\" stands twice")));
-                    }
-                }
-                at = blanks(text, at);
-                match text.get(at) {
-                    Some(b',') => at = blanks(text, at + 1),
-                    Some(b'}') => break,
-                    _ => return Err(unread()),
-                }
-            }
-            at += 1;
-        }
-        match blanks(text, at) == text.len() {
-            true => Ok(object),
-            false => Err(unread()),
-        }
+    }
+
+    fn begin(
+        rest: Value<'t>,
+        path: &str,
+        known: [&str; N],
+        spelling: Spelling,
+        inner: &mut Inner<'_, 't>,
+    ) -> Result<(Object<'t, N>, usize), Unread> {
+        let mut values = [None; N];
+        let passed = pass_over(rest, path, &known, spelling, &mut values, inner)?;
+        Ok((Object { values, inside: rest.at + passed.inside, empty: passed.empty }, passed.end))
     }
 
     /// The value of the `n`-th known member; `null` counts as absent.
@@ -121,6 +128,75 @@ impl<'t, const N: usize> Object<'t, N> {
     /// The value of the `n`-th known member, also where it is `null`.
     pub fn place(&self, n: usize) -> Option<Value<'t>> {
         self.values.get(n).copied().flatten()
+    }
+}
+
+/// Reads a member on the way: it is given which of the known ones it is and the text from its value on, and says how long
+/// the value is; none for one that is only to be passed over.
+pub type Inner<'i, 't> = dyn FnMut(usize, Value<'t>) -> Result<Option<usize>, Unread> + 'i;
+
+/// Why a text isn't the object that it should be.
+#[derive(Debug)]
+pub enum Unread {
+    /// It isn't JSON, or isn't an object; what exactly, serde_json tells of the whole text.
+    Syntax,
+    /// A sentence that names the path.
+    Told(String),
+}
+
+/// An object that was passed over: places from its text's beginning on.
+struct Passed {
+    inside: usize,
+    empty: bool,
+    end: usize,
+}
+
+/// Passes over the object that `rest` begins with, and puts into `values` where the known members stand.
+fn pass_over<'t>(
+    rest: Value<'t>,
+    path: &str,
+    known: &[&str],
+    spelling: Spelling,
+    values: &mut [Option<Value<'t>>],
+    inner: &mut Inner<'_, 't>,
+) -> Result<Passed, Unread> {
+    let cannot = |why: String| Unread::Told(format!("{path} can't be read: {why}"));
+    let text = rest.text.as_bytes();
+    let mut at = blanks(text, 0);
+    if text.get(at) != Some(&b'{') {
+        return Err(Unread::Syntax);
+    }
+    at += 1;
+    let inside = at;
+    at = blanks(text, at);
+    if text.get(at) == Some(&b'}') {
+        return Ok(Passed { inside, empty: true, end: at + 1 });
+    }
+    loop {
+        let (end, behind) = key_end(text, at).ok_or(Unread::Syntax)?;
+        let key = unescaped(rest.text.get(at..end).unwrap_or_default()).map_err(cannot)?;
+        let which = recognised(&key, known, spelling).map_err(cannot)?;
+        let start = blanks(text, behind);
+        let from = |range: Range<usize>| Value {
+            text: rest.text.get(range).unwrap_or_default(),
+            at: rest.at + start,
+        };
+        let read = which.map_or(Ok(None), |n| inner(n, from(start..text.len())))?;
+        at = match read {
+            Some(length) => start + length,
+            None => value_end(text, start).ok_or(Unread::Syntax)?,
+        };
+        if let Some(slot) = which.and_then(|n| values.get_mut(n))
+            && slot.replace(from(start..at)).is_some()
+        {
+            return Err(cannot(format!("key \"{key}\" stands twice")));
+        }
+        at = blanks(text, at);
+        match text.get(at) {
+            Some(b',') => at = blanks(text, at + 1),
+            Some(b'}') => return Ok(Passed { inside, empty: false, end: at + 1 }),
+            _ => return Err(Unread::Syntax),
+        }
     }
 }
 

@@ -11,6 +11,9 @@ const USER: usize = 0;
 const NO_NEW_PRIVILEGES: usize = 1;
 const CAPABILITIES: usize = 2;
 
+/// The members in that order.
+pub(super) const KNOWN: [&str; 3] = ["user", "noNewPrivileges", "capabilities"];
+
 const UID: usize = 0;
 const GID: usize = 1;
 const GROUPS: usize = 2;
@@ -33,7 +36,18 @@ impl<'t> ProcessObject<'t> {
     /// # Errors
     /// A sentence that names what is missing or can't be read.
     pub fn read(value: Value<'t>, path: &str) -> Result<ProcessObject<'t>, String> {
-        let object = Object::read(value, path, ["user", "noNewPrivileges", "capabilities"])?;
+        ProcessObject::of(value, path, Object::read(value, path, KNOWN)?)
+    }
+
+    /// The same, where the members of `value` were found already.
+    ///
+    /// # Errors
+    /// As [`ProcessObject::read`].
+    pub(super) fn of(
+        value: Value<'t>,
+        path: &str,
+        object: Object<'t, 3>,
+    ) -> Result<ProcessObject<'t>, String> {
         let user_path = [path, ".user"].concat();
         let user = object.get(USER).ok_or_else(|| format!("{user_path} is missing"))?;
         let user = Object::read(user, &user_path, ["uid", "gid", "additionalGids"])?;

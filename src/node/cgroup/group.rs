@@ -1,6 +1,7 @@
 //! One opened cgroup: its files are read and written through descriptors of its folders, so that what is written to is
 //! what was looked at, and a cgroup that goes away answers so instead of giving way to a later one of the same name.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -57,6 +58,8 @@ pub struct Group {
     folders: Vec<Folder>,
     /// The names of its files of huge pages, once they were looked for.
     hugepages: OnceLock<Vec<String>>,
+    /// The files that were read, for the next reading; none in a cgroup that isn't to be read again at once.
+    kept: Option<Mutex<BTreeMap<String, Arc<File>>>>,
 }
 
 /// A cgroup's folder in one hierarchy.
@@ -138,7 +141,15 @@ pub enum Fault {
 
 impl Group {
     pub(super) fn new(version: CgroupVersion, place: Place, folders: Vec<Folder>) -> Group {
-        Group { version, place, folders, hugepages: OnceLock::new() }
+        Group { version, place, folders, hugepages: OnceLock::new(), kept: None }
+    }
+
+    /// The same, for one that is read before a change and after it: it keeps the files open that it reads. To open one
+    /// takes the kernel several times as long as to print it.
+    #[must_use]
+    pub fn keeping(mut self) -> Group {
+        self.kept = Some(Mutex::default());
+        self
     }
 
     /// Where it is.
@@ -153,6 +164,9 @@ impl Group {
 
     /// Closes its descriptors until they are needed again: each one costs time whenever a program is started.
     pub fn rest(&self) {
+        if let Some(kept) = &self.kept {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
         for folder in &self.folders {
             folder.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
@@ -187,7 +201,7 @@ impl Group {
     /// [`Fault`].
     pub fn read(&self, file: &str) -> Result<Option<String>, Fault> {
         let Some(folder) = self.folder(file) else { return Ok(None) };
-        let opened = match folder.inside(file, OFlag::O_RDONLY) {
+        let opened = match self.to_read(folder, file) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) if self.lives() => return Ok(None),
             Err(Errno::ENOENT) => return Err(Fault::Gone),
@@ -199,6 +213,18 @@ impl Group {
             Err(why) if errno(&why) == Errno::EOPNOTSUPP => Ok(None),
             Err(why) => Err(self.fault(file, None, errno(&why))),
         }
+    }
+
+    /// Opens a file to read it, or gives the one that is kept: of a cgroup that went away it answers ENODEV.
+    fn to_read(&self, folder: &Folder, file: &str) -> Result<Arc<File>, Errno> {
+        let Some(kept) = &self.kept else { return folder.inside(file, OFlag::O_RDONLY).map(Arc::new) };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = kept.get(file) {
+            return Ok(Arc::clone(opened));
+        }
+        let opened = Arc::new(folder.inside(file, OFlag::O_RDONLY)?);
+        kept.insert(file.to_owned(), Arc::clone(&opened));
+        Ok(opened)
     }
 
     /// True if it has such a file, readable or not.

@@ -159,7 +159,7 @@ impl Scene {
     /// [`Failure::Gone`] if another one is in its place.
     fn whole(&self, key: &CgroupKey, site: &Site) -> Result<Group, Failure> {
         let place = key.0.parse().map_err(|()| Failure::Other(format!("{key} is no cgroup")))?;
-        let group = self.tree.group(&place)?;
+        let group = self.tree.group(&place)?.keeping();
         if is_same(&site.group.identity(), &group.identity()) { Ok(group) } else { Err(Failure::Gone) }
     }
 
