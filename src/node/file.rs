@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -136,6 +136,19 @@ pub fn replace_by(temporary: &Path, path: &Path, pieces: &[&[u8]], like: Like<'_
         let _ = fs::remove_file(temporary);
     }
     written
+}
+
+/// Puts a link to `target` in the place of the link at `path`, if there is one.
+///
+/// # Errors
+/// That it can't be made; the old link is then untouched.
+pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
+    let temporary = temporary(path);
+    let made = symlink(target, &temporary).and_then(|()| fs::rename(&temporary, path));
+    if made.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    made
 }
 
 fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {

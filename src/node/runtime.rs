@@ -7,7 +7,7 @@ use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{file, folder};
@@ -135,9 +135,7 @@ pub fn remember(runtime: &Path) {
     if folder::make(&[]).is_err() {
         return;
     }
-    let new = file::temporary(&link);
-    let _ = symlink(runtime, &new).and_then(|()| fs::rename(&new, &link));
-    let _ = fs::remove_file(&new);
+    let _ = file::replace_link(&link, runtime);
 }
 
 /// Becomes the runtime: execve(2) with its path as `argv[0]` (crun reads a handler from there) and `words` after it.

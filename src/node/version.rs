@@ -11,13 +11,11 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, Like};
-use super::{folder, runtime};
+use super::{file, folder, runtime};
 use crate::error::Result;
 
 /// The kinds of runtimes that differ in something that we have to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// opencontainers/runc.
     Runc,
@@ -30,7 +28,7 @@ pub enum Kind {
 }
 
 /// A runtime's kind and version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Its kind.
     pub kind: Kind,
@@ -144,12 +142,6 @@ pub struct Known {
 #[serde(transparent)]
 pub struct Binary([i64; 5]);
 
-#[derive(Serialize, Deserialize)]
-struct Cached {
-    binary: Binary,
-    version: Version,
-}
-
 impl Binary {
     /// What was found is this one, as long as it says so.
     pub fn of(found: &Metadata) -> Binary {
@@ -168,7 +160,7 @@ pub fn of(path: &Path) -> Version {
 
 /// The same of a binary that was looked up already.
 pub fn of_found(path: &Path, found: &Metadata) -> Version {
-    remembered(found).unwrap_or_else(|cache| ask(path, found, cache.as_deref()))
+    remembered(found).unwrap_or_else(|link| ask(path, found, link.as_deref()))
 }
 
 /// As [`of_found`], of a binary that may be ourselves: what is remembered was looked at when it was asked.
@@ -178,35 +170,35 @@ pub fn of_found(path: &Path, found: &Metadata) -> Version {
 pub fn of_other(path: &Path, found: &Metadata) -> Result<Version> {
     match remembered(found) {
         Ok(version) => Ok(version),
-        Err(cache) => runtime::check(path, found).map(|()| ask(path, found, cache.as_deref())),
+        Err(link) => runtime::check(path, found).map(|()| ask(path, found, link.as_deref())),
     }
 }
 
-/// What this binary answered; else where its answer is to be kept.
+/// What this binary answered; else the link that is to keep it.
 fn remembered(found: &Metadata) -> std::result::Result<Version, Option<PathBuf>> {
     // A node may have several runtimes.
-    let name = ["version-", &found.dev().to_string(), "-", &found.ino().to_string(), ".json"].concat();
-    let cache = folder::make(&[]).map(|folder| folder.join(name)).ok();
-    let cached = cache.as_ref().and_then(|c| read(c)).filter(|c| c.binary == Binary::of(found));
-    cached.map(|cached| cached.version).ok_or(cache)
+    let name = ["version-", &found.dev().to_string(), "-", &found.ino().to_string()].concat();
+    let link = folder::make(&[]).map(|folder| folder.join(name)).ok();
+    let kept = link.as_ref().and_then(|link| fs::read_link(link).ok());
+    let line = kept.as_ref().and_then(|kept| kept.to_str()?.strip_prefix(&state_of(found)));
+    line.map(Version::parse).ok_or(link)
 }
 
-/// Asks it, and keeps the answer.
-fn ask(path: &Path, found: &Metadata, cache: Option<&Path>) -> Version {
+/// Asks it, and keeps the answer as the target of a link: one system call reads it.
+fn ask(path: &Path, found: &Metadata, link: Option<&Path>) -> Version {
     let version = Version::parse(&answer(path).unwrap_or_default());
     // What didn't answer is asked again next time.
-    if let (Some(cache), true) = (cache, version.is_told()) {
-        let cached = Cached { binary: Binary::of(found), version };
-        if let Ok(text) = serde_json::to_vec(&cached) {
-            let _ = file::replace(cache, &[&text], Like::Mode(0o600));
-        }
-        return cached.version;
+    if let (Some(link), true) = (link, version.is_told()) {
+        let _ = file::replace_link(link, [&state_of(found), version.line.as_str()].concat().as_ref());
     }
     version
 }
 
-fn read(cache: &Path) -> Option<Cached> {
-    serde_json::from_str(&file::read_text(cache, 64 * 1024).ok()?).ok()
+/// What changes when a file gets another content, as the words before the answer.
+fn state_of(found: &Metadata) -> String {
+    let [size, time, part] =
+        [found.size().cast_signed(), found.mtime(), found.mtime_nsec()].map(|number| number.to_string());
+    [&size, " ", &time, ".", &part, " "].concat()
 }
 
 fn answer(path: &Path) -> io::Result<String> {
