@@ -18,7 +18,7 @@ use crate::node::containerd;
 use crate::node::process::ProcessKey;
 use crate::node::record::{self, Key, Record};
 use crate::node::version::{self, Binary, Known, Version};
-use crate::node::{clock, file, log as road, memory, overrides, runtime, state};
+use crate::node::{file, log as road, memory, overrides, runtime, state};
 use crate::outcome::{Account, Judged, Stop, judged};
 use crate::policy::subject::{Declared, Process, Runtime as Lookup};
 use crate::policy::{Edits, Finding, Reason, Verdict, decide, decide_exec};
@@ -115,7 +115,7 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
         bundle: bundle.clone(),
         creator: ProcessKey::current()
             .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?,
-        time: clock::now(),
+        time: account.time.clone(),
         runtime: account.runtime.clone(),
         looks_up_names: version.looks_up_names(),
         binary: version.binary(&found),

@@ -152,7 +152,12 @@ pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
-    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    // an old file's bits are given at once: only what the umask takes of them has to be put back
+    let mode = match like {
+        Like::Mode(_) => 0o600,
+        Like::Old(old) => old.mode() & 0o777,
+    };
+    let create = || OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = match create() {
         // The name holds our pid, so whoever made it is gone.
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
@@ -165,10 +170,14 @@ fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
         Like::Mode(mode) => set_mode(&file, path, mode)?,
         Like::Old(old) => {
             let new = file.metadata().map_err(Error::io("stat", path))?;
-            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            let others = (new.uid(), new.gid()) != (old.uid(), old.gid());
+            if others {
                 fchown(&file, Some(old.uid()), Some(old.gid())).map_err(Error::io("chown", path))?;
             }
-            set_mode(&file, path, old.mode() & 0o7777)?;
+            // a change of the owner takes bits away (chown(2))
+            if others || new.mode() != old.mode() {
+                set_mode(&file, path, old.mode() & 0o7777)?;
+            }
         }
     }
     write_all(&mut file, pieces).map_err(Error::io("write", path))
