@@ -2,13 +2,12 @@
 //!
 //! Here everything that a decision depends on is gathered into a [`Subject`], before anything is decided.
 
-use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::engine;
-use super::file::{self, Like};
+use super::file::{self, Found, Like};
 use super::image::{GroupFile, Root};
 use super::lookup;
 use super::version::Version;
@@ -29,7 +28,7 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
-    found: Metadata,
+    found: Found,
 }
 
 impl ConfigFile {
@@ -74,7 +73,7 @@ impl ConfigFile {
     pub fn restore(&self) -> Result<()> {
         match file::read_text(&self.path, LIMIT) {
             Ok(text) if text == self.text => Ok(()),
-            _ => file::replace(&self.path, &[self.text.as_bytes()], Like::Old(&self.found)),
+            _ => file::replace(&self.path, &[self.text.as_bytes()], Like::Old(self.found)),
         }
     }
 
@@ -88,7 +87,7 @@ impl ConfigFile {
         if !limits.is_empty() {
             document.write_resources(limits, &mut splice).map_err(Error::content(&self.path))?;
         }
-        file::replace(&self.path, &splice.pieces(), Like::Old(&self.found))
+        file::replace(&self.path, &splice.pieces(), Like::Old(self.found))
     }
 }
 

@@ -6,13 +6,11 @@
 //! was judged already. So that the two can't disagree, the strict reading refuses a value that the other one doesn't see.
 
 use std::env;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::file;
+use super::file::{self, Found};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::policy::level::Level;
@@ -326,15 +324,15 @@ fn runtime_in(text: &str) -> &str {
 }
 
 /// Whoever can write the configuration says who a container is.
-fn check_owner(path: &Path, found: &Metadata) -> Result<()> {
-    if found.mode() & 0o022 == 0 {
+fn check_owner(path: &Path, found: &Found) -> Result<()> {
+    if found.mode & 0o022 == 0 {
         return Ok(());
     }
     Err(Error::Content {
         path: path.to_path_buf(),
         why: format!(
             "has mode {:04o}, others than its owner can write to it; chmod go-w",
-            found.mode() & 0o7777
+            found.mode & 0o7777
         ),
     })
 }

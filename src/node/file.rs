@@ -7,13 +7,62 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// What fstat(2) tells of an open file. std asks by statx(2) and an empty name, which takes the kernel longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The device and the inode.
+    pub file: (u64, u64),
+    /// The type and the permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The length in bytes.
+    pub size: u64,
+}
+
+impl Found {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn on(file: &File) -> io::Result<Found> {
+        let stat = rustix::fs::fstat(file)?;
+        Ok(Found {
+            file: (stat.st_dev, stat.st_ino),
+            mode: stat.st_mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+        })
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+}
+
+impl From<&fs::Metadata> for Found {
+    fn from(found: &fs::Metadata) -> Found {
+        Found {
+            file: (found.dev(), found.ino()),
+            mode: found.mode(),
+            uid: found.uid(),
+            gid: found.gid(),
+            size: found.size(),
+        }
+    }
+}
+
 /// A regular file that is open for reading, and what was found on it then.
 #[derive(Debug)]
 pub struct Regular {
     /// The file.
     pub file: File,
     /// Its size, mode and owner.
-    pub found: fs::Metadata,
+    pub found: Found,
     /// Its name, for messages.
     pub path: PathBuf,
 }
@@ -28,7 +77,7 @@ pub fn open_regular(path: &Path) -> Result<Regular> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(Error::io("open", path))?;
-    let found = file.metadata().map_err(Error::io("stat", path))?;
+    let found = Found::on(&file).map_err(Error::io("stat", path))?;
     match found.is_file() {
         true => Ok(Regular { file, found, path: path.to_path_buf() }),
         false => Err(Error::Content { path: path.to_path_buf(), why: "is no regular file".to_owned() }),
@@ -45,10 +94,10 @@ impl Regular {
             path: self.path.clone(),
             why: format!("is larger than {limit} bytes, the most that is read"),
         };
-        if self.found.size() > limit {
+        if self.found.size > limit {
             return Err(too_large());
         }
-        let size = usize::try_from(self.found.size()).map_err(|_| too_large())?;
+        let size = usize::try_from(self.found.size).map_err(|_| too_large())?;
         // One byte more than the size: a file that ends where it said is read at once.
         let mut bytes = Vec::with_capacity(size + 1);
         while read_some(&self.file, &mut bytes).map_err(Error::io("read", &self.path))? && bytes.len() != size
@@ -106,9 +155,9 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String> {
 
 /// Where the mode and the owner of a new file come from.
 #[derive(Clone, Copy, Debug)]
-pub enum Like<'m> {
+pub enum Like {
     /// From the file that it replaces.
-    Old(&'m fs::Metadata),
+    Old(Found),
     /// The mode is given; the owner is the caller.
     Mode(u32),
 }
@@ -120,7 +169,7 @@ pub enum Like<'m> {
 ///
 /// # Errors
 /// Which step failed; the old file is then untouched and the temporary file is gone.
-pub fn replace(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+pub fn replace(path: &Path, pieces: &[&[u8]], like: Like) -> Result<()> {
     replace_by(&temporary(path), path, pieces, like)
 }
 
@@ -128,7 +177,7 @@ pub fn replace(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_by(temporary: &Path, path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+pub fn replace_by(temporary: &Path, path: &Path, pieces: &[&[u8]], like: Like) -> Result<()> {
     let written = write_new(temporary, pieces, like)
         .and_then(|()| fs::rename(temporary, path).map_err(Error::io("rename a new file over", path)));
     if written.is_err() {
@@ -151,11 +200,11 @@ pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
     made
 }
 
-fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
+fn write_new(path: &Path, pieces: &[&[u8]], like: Like) -> Result<()> {
     // an old file's bits are given at once: only what the umask takes of them has to be put back
     let mode = match like {
         Like::Mode(_) => 0o600,
-        Like::Old(old) => old.mode() & 0o777,
+        Like::Old(old) => old.mode & 0o777,
     };
     let create = || OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = match create() {
@@ -169,14 +218,14 @@ fn write_new(path: &Path, pieces: &[&[u8]], like: Like<'_>) -> Result<()> {
         Like::Mode(0o600) => {}
         Like::Mode(mode) => set_mode(&file, path, mode)?,
         Like::Old(old) => {
-            let new = file.metadata().map_err(Error::io("stat", path))?;
-            let others = (new.uid(), new.gid()) != (old.uid(), old.gid());
+            let new = Found::on(&file).map_err(Error::io("stat", path))?;
+            let others = (new.uid, new.gid) != (old.uid, old.gid);
             if others {
-                fchown(&file, Some(old.uid()), Some(old.gid())).map_err(Error::io("chown", path))?;
+                fchown(&file, Some(old.uid), Some(old.gid)).map_err(Error::io("chown", path))?;
             }
             // a change of the owner takes bits away (chown(2))
-            if others || new.mode() != old.mode() {
-                set_mode(&file, path, old.mode() & 0o7777)?;
+            if others || new.mode != old.mode {
+                set_mode(&file, path, old.mode & 0o7777)?;
             }
         }
     }

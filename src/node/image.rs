@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
-use super::file::Regular;
+use super::file::{Found, Regular};
 use crate::error::{Error, Result};
 
 /// The file that says who is in which group.
@@ -128,7 +128,7 @@ enum Unread {
 
 /// Reads a file that was opened with O_PATH.
 fn read(found: &File) -> std::result::Result<Vec<u8>, Unread> {
-    let kind = found.metadata().map_err(Unread::System)?;
+    let kind = Found::on(found).map_err(Unread::System)?;
     if !kind.is_file() {
         return Err(Unread::Kind);
     }

@@ -34,8 +34,7 @@ impl LogFile {
     pub fn open(path: &Path) -> Result<LogFile> {
         let file = file::open_regular(path)?;
         let compressed = path.extension().is_some_and(|e| e == "gz");
-        let key = (file.found.dev(), file.found.ino());
-        Ok(LogFile { path: path.to_path_buf(), key, compressed, file: file.file })
+        Ok(LogFile { path: path.to_path_buf(), key: file.found.file, compressed, file: file.file })
     }
 
     /// Whether it was written last before `seconds` since 1970: nothing in it is younger.

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::file;
@@ -145,7 +144,7 @@ fn parts(path: &Path) -> Vec<PathBuf> {
 fn made_by_engine(source: &Path, id: &str) -> Option<Vec<u8>> {
     let named = source.components().any(|part| part.as_os_str() == id);
     let file = named.then(|| file::open_regular(source).ok()).flatten()?;
-    let ours = file.found.uid() == nix::unistd::geteuid().as_raw() && file.found.mode() & 0o022 == 0;
+    let ours = file.found.uid == nix::unistd::geteuid().as_raw() && file.found.mode & 0o022 == 0;
     ours.then(|| file.read(super::image::LIMIT).ok()).flatten()
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,6 +15,7 @@ use nix::fcntl::OFlag;
 
 use super::{Place, beneath, errno};
 use crate::error::{Error, show};
+use crate::node::file::Found;
 use crate::resize::knob::CgroupVersion;
 
 /// A cgroup's file is a page of text; io.max may have a line for each disk.
@@ -86,7 +87,7 @@ impl Folder {
     ) -> Result<Folder, Errno> {
         let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
         let file = beneath(top, inside, FOLDER)?;
-        let number = file.metadata().map_err(|why| errno(&why))?.ino();
+        let number = number(&file)?;
         Ok(Folder {
             controller: controller.to_owned(),
             path: point.join(inside),
@@ -104,7 +105,7 @@ impl Folder {
             return Ok(Arc::clone(file));
         }
         let file = beneath(&self.top, &self.inside, FOLDER)?;
-        if file.metadata().map_err(|why| errno(&why))?.ino() != self.number {
+        if number(&file)? != self.number {
             return Err(Errno::ENODEV);
         }
         Ok(Arc::clone(opened.insert(Arc::new(file))))
@@ -114,6 +115,11 @@ impl Folder {
     fn inside(&self, file: &str, flags: OFlag) -> Result<File, Errno> {
         beneath(&*self.file()?, Path::new(file), flags)
     }
+}
+
+/// The number of an open folder.
+fn number(folder: &File) -> Result<u64, Errno> {
+    Found::on(folder).map(|found| found.file.1).map_err(|why| errno(&why))
 }
 
 const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);

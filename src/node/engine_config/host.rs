@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result, show};
-use crate::node::file::{self, Like};
+use crate::node::file::{self, Found, Like};
 use crate::node::runtime::SEARCH;
 
 /// An engine's configuration is a few pages of text.
@@ -154,7 +154,7 @@ impl Host {
             self.check_inside(folder)?;
         }
         let old = fs::symlink_metadata(&real).ok();
-        let like = old.as_ref().map_or(Like::Mode(mode), Like::Old);
+        let like = old.map_or(Like::Mode(mode), |old| Like::Old(Found::from(&old)));
         file::replace(&real, &[text.as_bytes()], like)?;
         // Unlike a bundle, this has to outlive a power failure.
         let synced = fs::File::open(&real).and_then(|file| file.sync_all());
