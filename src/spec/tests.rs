@@ -163,6 +163,44 @@ fn what_can_t_be_read_says_where_and_what_was_expected() {
 }
 
 #[test]
+fn a_part_that_is_no_object_is_told_by_its_name_and_one_that_is_no_json_by_the_document_s() {
+    for wrong in ["5", "[]", "\"{\"", "true"] {
+        let text = with(&format!(r#","root":{wrong},"linux":{wrong}"#));
+        let document = config(&text);
+        assert_eq!(document.root_path().unwrap_err(), "root can't be read: it is no object", "{wrong}");
+        let linux = "linux can't be read: it is no object";
+        assert_eq!(document.gid_mappings().unwrap_err(), linux, "{wrong}");
+        assert_eq!(document.resources().unwrap_err(), linux, "{wrong}");
+        let process = format!(r#"{{"process":{wrong}}}"#);
+        assert_eq!(ConfigDocument::read(&process).unwrap_err(), "process can't be read: it is no object");
+    }
+    let absent = with(r#","root":null,"linux":null"#);
+    assert_eq!(config(&absent).root_path(), Ok(None));
+    assert_eq!(config(&absent).gid_mappings(), Ok(Vec::new()));
+    for part in [r#""root":{"path":}"#, r#""linux":{"x":tru}"#, r#""linux":{"resources":{}]"#, r#""linux":{"#]
+    {
+        let refusal = ConfigDocument::read(&with(&format!(",{part}"))).unwrap_err();
+        assert!(refusal.starts_with("the document can't be read: "), "{part}: {refusal}");
+    }
+}
+
+#[test]
+fn a_part_that_two_runtimes_would_read_apart_is_refused_wherever_it_stands() {
+    for (part, sentence) in [
+        (r#""root":{"path":"a","path":"b"}"#, "root can't be read: key \"path\" stands twice"),
+        (
+            r#""linux":{"gidMappings":[],"GidMappings":[]}"#,
+            "linux can't be read: key \"GidMappings\" differs from",
+        ),
+        (r#""root":{},"root":{}"#, "the document can't be read: key \"root\" stands twice"),
+        (r#""process":{"user":{}}"#, "the document can't be read: key \"process\" stands twice"),
+    ] {
+        let refusal = ConfigDocument::read(&with(&format!(",{part}"))).unwrap_err();
+        assert!(refusal.starts_with(sentence), "{part}: {refusal}");
+    }
+}
+
+#[test]
 fn a_key_that_runtimes_take_for_different_ones_is_refused() {
     let refusal = |key: &str| {
         let text = with(&format!(r#","{key}":{{}}"#));

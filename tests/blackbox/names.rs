@@ -118,12 +118,29 @@ fn the_runtime_is_asked_for_its_version_once() {
         bench.create(&bench.bundle(id, DOCUMENT)).arrived();
         bench.exec(id, PROCESS).arrived();
     }
+    assert_eq!(times_asked(&bench), 1);
+}
+
+/// How often the runtime was asked for its version.
+fn times_asked(bench: &Bench) -> usize {
     let calls = fs::read_dir(bench.path("bin/calls")).unwrap();
     let asked = calls.map(|e| fs::read_to_string(e.unwrap().path()).unwrap()).filter(|text| {
         let call: crate::call::Call = serde_json::from_str(text).unwrap();
         call.words() == ["--version"]
     });
-    assert_eq!(asked.count(), 1);
+    asked.count()
+}
+
+#[test]
+fn an_answer_that_has_no_room_in_a_link_is_asked_for_each_time() {
+    if is_root() && !private() {
+        return skip("the answer that is kept", "other tests share the machine's /run/runc-strict");
+    }
+    let bench = Bench::with_runtime(&format!("runc version 1.3.1 {}\n", "x".repeat(5000)));
+    for id in ["a", "b"] {
+        bench.create(&bench.bundle(id, DOCUMENT)).arrived();
+    }
+    assert_eq!(times_asked(&bench), 2);
 }
 
 #[test]
