@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 /// What fstat(2) tells of an open file. std asks by statx(2) and an empty name, which takes the kernel longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The device and the inode.
-    pub file: (u64, u64),
+    /// The device.
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
     /// The type and the permission bits.
     pub mode: u32,
     /// The owner.
@@ -30,7 +32,8 @@ impl Found {
     pub fn on(file: &File) -> io::Result<Found> {
         let stat = rustix::fs::fstat(file)?;
         Ok(Found {
-            file: (stat.st_dev, stat.st_ino),
+            dev: stat.st_dev,
+            ino: stat.st_ino,
             mode: stat.st_mode,
             uid: stat.st_uid,
             gid: stat.st_gid,
@@ -47,7 +50,8 @@ impl Found {
 impl From<&fs::Metadata> for Found {
     fn from(found: &fs::Metadata) -> Found {
         Found {
-            file: (found.dev(), found.ino()),
+            dev: found.dev(),
+            ino: found.ino(),
             mode: found.mode(),
             uid: found.uid(),
             gid: found.gid(),

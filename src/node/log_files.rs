@@ -34,7 +34,12 @@ impl LogFile {
     pub fn open(path: &Path) -> Result<LogFile> {
         let file = file::open_regular(path)?;
         let compressed = path.extension().is_some_and(|e| e == "gz");
-        Ok(LogFile { path: path.to_path_buf(), key: file.found.file, compressed, file: file.file })
+        Ok(LogFile {
+            path: path.to_path_buf(),
+            key: (file.found.dev, file.found.ino),
+            compressed,
+            file: file.file,
+        })
     }
 
     /// Whether it was written last before `seconds` since 1970: nothing in it is younger.

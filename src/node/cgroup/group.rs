@@ -119,7 +119,7 @@ impl Folder {
 
 /// The number of an open folder.
 fn number(folder: &File) -> Result<u64, Errno> {
-    Found::on(folder).map(|found| found.file.1).map_err(|why| errno(&why))
+    Found::on(folder).map(|found| found.ino).map_err(|why| errno(&why))
 }
 
 const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
