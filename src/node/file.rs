@@ -1,4 +1,4 @@
-//! Files: read whole with a limit, and replaced whole or not at all.
+//! Files: looked at, read whole with a limit, and replaced whole or not at all, as are links.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};

@@ -158,12 +158,13 @@ pub fn of(path: &Path) -> Version {
     fs::metadata(path).map_or_else(|_| Version::parse(""), |found| of_found(path, &found))
 }
 
-/// The same of a binary that was looked up already.
+/// The same of a binary that was looked up already; of ourselves nothing is known.
 pub fn of_found(path: &Path, found: &Metadata) -> Version {
-    remembered(found).unwrap_or_else(|link| ask(path, found, link.as_deref()))
+    of_other(path, found).unwrap_or_else(|_| Version::parse(""))
 }
 
-/// As [`of_found`], of a binary that may be ourselves: what is remembered was looked at when it was asked.
+/// As [`of_found`], where it matters that the binary isn't ourselves. Nobody else asks one, so what is remembered was looked
+/// at when it was asked.
 ///
 /// # Errors
 /// That it is ourselves.
