@@ -4,11 +4,17 @@
 //! the container. [`for_pass_through`] takes the three keys `runtime`, `check-before-update` and `path` below `[audit]` and
 //! tolerates everything else, because a broken configuration is no reason to stop a kill, nor a probe of a container that
 //! was judged already. So that the two can't disagree, the strict reading refuses a value that the other one doesn't see.
+//! Both go by lines ([`plain`]); toml reads what isn't written that plainly.
+
+mod plain;
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use plain::runtime_word;
+use plain::{check_in, log_in, runtime_in};
 
 use super::file::{self, Found};
 use crate::error::{Error, Result};
@@ -74,7 +80,7 @@ impl Default for Audit {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Config {
     /// The real runtime: a path, or a name to be looked up.
@@ -150,6 +156,19 @@ impl Config {
     /// # Errors
     /// One sentence with the line.
     pub fn parse(text: &str) -> std::result::Result<Config, String> {
+        let config = plain::whole(text).map_or_else(|| Config::from_toml(text), Ok)?;
+        let trusting = config.annotation == AnnotationMode::Trusted;
+        if trusting && matches!(config.engine, Engine::None | Engine::Podman) {
+            return Err(format!(
+                "annotation = \"trusted\" needs engine = \"containerd\" or \"cri-o\": with \"{}\" an image can forge annotations",
+                config.engine.name()
+            ));
+        }
+        Ok(config)
+    }
+
+    /// What toml reads, unless one of the short readings doesn't see it.
+    fn from_toml(text: &str) -> std::result::Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|why| {
             let line = why.span().map(|s| text.get(..s.start).unwrap_or_default().matches('\n').count() + 1);
             let why = told(why.message());
@@ -158,13 +177,6 @@ impl Config {
                 None => why,
             }
         })?;
-        let trusting = config.annotation == AnnotationMode::Trusted;
-        if trusting && matches!(config.engine, Engine::None | Engine::Podman) {
-            return Err(format!(
-                "annotation = \"trusted\" needs engine = \"containerd\" or \"cri-o\": with \"{}\" an image can forge annotations",
-                config.engine.name()
-            ));
-        }
         if runtime_in(text) != config.runtime {
             return Err(
                 "write runtime = \"...\" on a line of its own above the first table, without escapes: kill and delete read it alone"
@@ -233,96 +245,6 @@ pub fn for_pass_through() -> PassThrough {
     }
 }
 
-/// Whether the key `check-before-update` above the first table says true.
-fn check_in(text: &str) -> bool {
-    let word = value_in(text, "", "check-before-update");
-    word.and_then(|value| value.split(['#', ' ', '\t']).next()).is_some_and(|word| word == "true")
-}
-
-/// What the key `path` below `[audit]` says.
-fn log_in(text: &str) -> &str {
-    value_in(text, "[audit]", "path").and_then(plain_string).unwrap_or(LOG)
-}
-
-/// The string that `value` begins with, if nothing in it is escaped.
-fn plain_string(value: &str) -> Option<&str> {
-    let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''))?;
-    let (inner, _) = value.get(1..)?.split_once(quote)?;
-    (!inner.contains('\\')).then_some(inner)
-}
-
-/// What stands behind `key =` on a line of its own below the line `table`, or above the first table where that is empty.
-fn value_in<'t>(text: &'t str, table: &str, key: &str) -> Option<&'t str> {
-    let is_end = |rest: &str| rest.is_empty() || rest.starts_with('#');
-    let mut here = table.is_empty();
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            here =
-                !table.is_empty() && line.strip_prefix(table).is_some_and(|rest| is_end(rest.trim_start()));
-        } else if here
-            && let Some(value) = line.strip_prefix(key).and_then(|rest| rest.trim_start().strip_prefix('='))
-        {
-            return Some(value.trim_start());
-        }
-    }
-    None
-}
-
-/// Where the value of the key `runtime` stands, above the first table and as a plain string on one line.
-///
-/// The program's entry calls it before the C library has started, and before anything was relocated: so it is put
-/// into its caller, and goes from byte to byte.
-#[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "the key's own length is compared first")]
-pub fn runtime_word(length: usize, byte: impl Fn(usize) -> u8) -> Option<(usize, usize)> {
-    const KEY: [u8; 7] = *b"runtime";
-    let blank = |n: usize| n < length && (byte(n) == b' ' || byte(n) == b'\t');
-    let mut at = 0;
-    while at < length {
-        while blank(at) {
-            at += 1;
-        }
-        if at < length && byte(at) == b'[' {
-            return None;
-        }
-        let mut matched = 0;
-        while matched < KEY.len() && at < length && byte(at) == KEY[matched] {
-            matched += 1;
-            at += 1;
-        }
-        while blank(at) {
-            at += 1;
-        }
-        if matched == KEY.len() && at < length && byte(at) == b'=' {
-            at += 1;
-            while blank(at) {
-                at += 1;
-            }
-            if at < length && (byte(at) == b'"' || byte(at) == b'\'') {
-                let (quote, start) = (byte(at), at + 1);
-                at = start;
-                while at < length && byte(at) != quote && byte(at) != b'\\' && byte(at) != b'\n' {
-                    at += 1;
-                }
-                if at < length && byte(at) == quote {
-                    return Some((start, at));
-                }
-            }
-        }
-        while at < length && byte(at) != b'\n' {
-            at += 1;
-        }
-        at += 1;
-    }
-    None
-}
-
-/// The same of a text.
-fn runtime_in(text: &str) -> &str {
-    let word = runtime_word(text.len(), |n| text.as_bytes().get(n).copied().unwrap_or_default());
-    word.and_then(|(start, end)| text.get(start..end)).unwrap_or(RUNTIME)
-}
-
 /// Whoever can write the configuration says who a container is.
 fn check_owner(path: &Path, found: &Found) -> Result<()> {
     if found.mode & 0o022 == 0 {
@@ -379,78 +301,5 @@ mod tests {
         assert!(refused("annotation = \"trusted\"").contains("engine"));
         assert!(refused("engine = \"podman\"\nannotation = \"trusted\"").contains("podman"));
         assert!(Config::parse("engine = \"cri-o\"\nannotation = \"trusted\"").is_ok());
-    }
-
-    #[test]
-    fn the_two_readings_of_runtime_can_t_disagree() {
-        for (text, word) in [
-            ("# x\n runtime='/usr/bin/crun' # y\n", "/usr/bin/crun"),
-            ("x = 1\r\n\truntime\t=\"a\"\r\nruntime = 'b'", "a"),
-            ("runtimes = 'x'\nruntime = \"a\n\"\nruntime = 'it'", "it"),
-            ("runtime = \"a\\\"\nruntim\nruntime =\nruntime = ''", ""),
-            ("[[namespace]]\nruntime = \"evil\"\n", RUNTIME),
-            ("runtime = \"open", RUNTIME),
-            ("runtime", RUNTIME),
-            ("", RUNTIME),
-        ] {
-            assert_eq!(runtime_in(text), word, "{text}");
-        }
-        for text in [
-            "\"runtime\" = \"crun\"",
-            "runtime = \"\"\"crun\"\"\"",
-            "runtime = \"\\u0063run\"",
-            "level = \"\"\"\nruntime = \"x\"\n\"\"\"",
-        ] {
-            assert!(Config::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_two_readings_of_check_before_update_can_t_disagree() {
-        assert!(Config::parse("check-before-update = true").unwrap().check_before_update);
-        assert!(Config::parse("check-before-update=true#so").unwrap().check_before_update);
-        assert!(!Config::parse("check-before-update = false # true").unwrap().check_before_update);
-        assert!(!check_in("[audit]\ncheck-before-update = true") && !check_in("check-before-updates = true"));
-        for text in ["\"check-before-update\" = true", "level = \"\"\"\ncheck-before-update = true\n\"\"\""] {
-            assert!(Config::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_two_readings_of_the_log_s_place_can_t_disagree() {
-        for (text, place) in [
-            ("[audit]\npath = \"/a\"\n", "/a"),
-            (
-                "runtime = \"x\"\n [audit] # where\n\n\t path='/b' # here\n[containerd]\naddress = \"/c\"",
-                "/b",
-            ),
-            (
-                "[containerd]\naddress = \"/c\"\n[audit]\r\npath = \"/d\"\r\n[[namespace]]\nallow = [\"5000\"]",
-                "/d",
-            ),
-            ("[ audit ]\npath = \"/var/log/runc-strict/runc-strict.log\"", LOG),
-            ("[audit]", LOG),
-            ("", LOG),
-        ] {
-            assert_eq!(log_in(text), place, "{text}");
-            assert!(Config::parse(text).is_ok_and(|config| config.audit.path == Path::new(place)), "{text}");
-        }
-        for text in [
-            "audit.path = \"/a\"",
-            "audit = { path = \"/a\" }",
-            "[ audit ]\npath = \"/a\"",
-            "[audit]\n\"path\" = \"/a\"",
-            "[audit]\npath = \"\"\"/a\"\"\"",
-            "[audit]\npath = \"/\\u0061\"",
-            "level = \"\"\"\n[audit]\npath = \"/a\"\n\"\"\"",
-        ] {
-            assert!(Config::parse(text).is_err(), "{text}");
-        }
-        // what is broken elsewhere is read all the same
-        assert_eq!(log_in("runtme =\n[audit]\npath = \"/a\"\npath = 5"), "/a");
-        assert_eq!(
-            log_in("[audits]\npath = \"/a\"\n[audit.x]\npath = \"/b\"\n[[audit]]\npath = \"/c\""),
-            LOG
-        );
     }
 }
