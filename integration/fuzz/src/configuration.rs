@@ -13,6 +13,9 @@ pub(crate) fn check(bytes: &[u8]) {
         Err(why) => assert_one_line(&why),
         Ok(config) => {
             assert_eq!(short.unwrap_or(RUNTIME), config.runtime, "two readings of runtime");
+            let strict: Config =
+                toml::from_str(text).expect("what is accepted is right by toml's reading too");
+            assert_eq!(strict, config, "lines and toml");
             let table: Table = text.parse().expect("what is accepted is TOML");
             assert_says(&config, &table);
             // What toml writes of it says the same, unless it breaks what the short reading needs.
