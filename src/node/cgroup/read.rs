@@ -55,8 +55,8 @@ fn read(group: &Group, files: BTreeSet<String>) -> Result<Knobs, Fault> {
     Ok(knobs)
 }
 
-/// What a cgroup's memory is used for, on a machine with so much free swap; `None` without a memory controller. It costs more than all limits together, because
-/// the kernel sums it up over all CPUs first.
+/// What a cgroup's memory is used for, on a machine with so much free swap; `None` without a memory controller. It costs
+/// more than all limits together, because the kernel sums it up over all CPUs first.
 ///
 /// # Errors
 /// [`Fault`] where the cgroup can't be read.
