@@ -113,8 +113,7 @@ fn create(start: &Start, account: &mut Account) -> Judged<Infallible> {
         id: key.id.clone(),
         root: key.root.clone(),
         bundle: bundle.clone(),
-        creator: ProcessKey::current()
-            .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?,
+        creator: ProcessKey::current()?,
         time: account.time.clone(),
         runtime: account.runtime.clone(),
         looks_up_names: version.looks_up_names(),

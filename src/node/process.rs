@@ -7,21 +7,34 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::file;
+use crate::error::{Error, Result};
 
-/// A process that can't be taken for a later one with the same pid.
+/// Nanoseconds of a clock tick, in which the kernel tells people when a process started: a hundred in a second on every
+/// architecture that runtimes are built for (include/asm-generic/param.h, `USER_HZ`).
+const TICK: i64 = 10_000_000;
+
+/// A process that can't be taken for a later one with the same pid: that one started later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessKey {
     /// Its pid.
     pub pid: u32,
-    /// When it started, in clock ticks since boot: field 22 of /proc/PID/stat (proc(5)).
+    /// When it started, in clock ticks since boot, which is field 22 of /proc/PID/stat (proc(5)); or a later time at which
+    /// it was there.
     pub start: u64,
 }
 
 impl ProcessKey {
-    /// The calling process. It stays the same across execve(2).
-    pub fn current() -> Option<ProcessKey> {
-        let start = field(&file::read_record(Path::new("/proc/self/stat")).ok()?, 22)?;
-        Some(ProcessKey { pid: std::process::id(), start })
+    /// The calling process, which is there now. It stays the same across execve(2). /proc isn't asked, because the kernel
+    /// makes its entries of a process at the first look and takes them away at its end: a tenth of what a create takes.
+    ///
+    /// # Errors
+    /// That there is no such clock.
+    pub fn current() -> Result<ProcessKey> {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_err(|why| {
+            Error::Other(format!("can't read the clock that counts since boot: {}", why.desc()))
+        })?;
+        let ticks = now.tv_sec() * (1_000_000_000 / TICK) + now.tv_nsec() / TICK;
+        Ok(ProcessKey { pid: std::process::id(), start: ticks.cast_unsigned() })
     }
 
     /// The process that has this pid now.
@@ -34,13 +47,13 @@ impl ProcessKey {
     pub fn runs(self) -> bool {
         let stat = file::read_record(format!("/proc/{}/stat", self.pid).as_ref()).unwrap_or_default();
         let behind = stat.iter().rposition(|b| *b == b')').unwrap_or_default();
-        field(&stat, 22) == Some(self.start) && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
+        self.is_of(&stat) && !matches!(stat.get(behind + 2), Some(b'Z' | b'X'))
     }
 
     /// Whether it is gone for sure: what can't be looked at may be there.
     pub fn is_gone(self) -> bool {
         match file::read_record(format!("/proc/{}/stat", self.pid).as_ref()) {
-            Ok(stat) => field(&stat, 22) != Some(self.start),
+            Ok(stat) => !self.is_of(&stat),
             // ESRCH: it has ended while it was read (proc(5)).
             Err(why) => matches!(why.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
         }
@@ -48,7 +61,12 @@ impl ProcessKey {
 
     /// Whether it still runs.
     pub fn lives(self) -> bool {
-        ProcessKey::of(self.pid) == Some(self)
+        ProcessKey::of(self.pid).is_some_and(|now| now.start <= self.start)
+    }
+
+    /// Whether what /proc/PID/stat says of its pid is said of it.
+    fn is_of(self, stat: &[u8]) -> bool {
+        field(stat, 22).is_some_and(|start| start <= self.start)
     }
 }
 
@@ -118,6 +136,16 @@ mod tests {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
         assert!(size.trim().parse::<usize>().unwrap() > 900, "{size}");
+    }
+
+    #[test]
+    fn a_process_is_known_by_any_time_at_which_it_was_there_and_not_by_one_before() {
+        let (now, exact) = (ProcessKey::current().unwrap(), ProcessKey::of(std::process::id()).unwrap());
+        assert!(exact.start <= now.start && now.start < exact.start + 100 * 60 * 60, "{exact:?} {now:?}");
+        let before = ProcessKey { start: exact.start - 1, ..exact };
+        assert!(now.lives() && now.runs() && !now.is_gone());
+        assert!(exact.lives() && exact.runs() && !exact.is_gone());
+        assert!(!before.lives() && !before.runs() && before.is_gone());
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub fn write(key: &Key, record: &Record) -> Result<bool> {
     }
     let path = folder.join(encode(key.id.as_bytes()));
     if let Ok(old) = load(&path)
-        && old.creator != record.creator
+        && old.creator.pid != record.creator.pid
         && !old.creator.is_gone()
     {
         return Err(Error::Other(format!(

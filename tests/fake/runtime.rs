@@ -5,7 +5,7 @@
 //!
 //! - `version`: what it answers to `--version`; one that begins with `crun` makes it keep its state as crun does;
 //! - `exit`, `stdout`: the exit code and the output of any other call, if these files exist;
-//! - `init`: the pid that it claims for a container's init process; else its own;
+//! - `init`: the pid that it claims for a container's init process; else that of a child which has ended;
 //! - `hold-ID`: a FIFO; a call for the container ID goes on when somebody has written to it and closed it;
 //! - `calls/PID.json`: what it writes down.
 //!
@@ -18,6 +18,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 mod call;
 
@@ -60,20 +61,20 @@ fn act(home: &Path, argv: &[OsString]) -> c_int {
         return 1;
     }
     let init = fs::read_to_string(home.join("init")).ok().and_then(|text| text.trim().parse().ok());
-    let init = init.unwrap_or_else(std::process::id);
+    let Some((init, start)) = init.map_or_else(own_init, |pid| Some((pid, start(pid)))) else { return 1 };
     // As runc and crun, which go to the bundle and then ask where they are.
     let bundle = value(argv, "--bundle").map(fs::canonicalize).transpose().ok().flatten().unwrap_or_default();
     let crun = fs::read(home.join("version")).is_ok_and(|text| text.starts_with(b"crun"));
     let made = fs::create_dir_all(&folder).and_then(|()| match crun {
         true => {
             fs::copy(bundle.join("config.json"), folder.join("config.json"))?;
-            let state = serde_json::json!({"pid": init, "process-start-time": start(init), "bundle": bundle});
+            let state = serde_json::json!({"pid": init, "process-start-time": start, "bundle": bundle});
             fs::write(folder.join("status"), state.to_string())
         }
         false => {
             let state = serde_json::json!({
                 "init_process_pid": init,
-                "init_process_start": start(init),
+                "init_process_start": start,
                 "config": {"labels": ["first=1", format!("bundle={}", bundle.display()), "bundle=/second"]},
             });
             fs::write(folder.join("state.json"), state.to_string())
@@ -99,6 +100,16 @@ fn value<'a>(argv: &'a [OsString], flag: &str) -> Option<&'a OsStr> {
         }
         word.as_bytes().strip_prefix(glued.as_bytes()).map(OsStr::from_bytes)
     })
+}
+
+/// An init as runtimes make one, a child of theirs, which has ended by now: its pid, and when it started.
+fn own_init() -> Option<(u32, u64)> {
+    let mut init = Command::new("/proc/self/exe");
+    let mut init = init.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()?;
+    let started = (init.id(), start(init.id()));
+    // whose caller ignores SIGCHLD has nothing to wait for
+    let _ = init.wait();
+    Some(started)
 }
 
 /// Field 22 of /proc/PID/stat (proc(5)).

@@ -4,7 +4,7 @@
 //! the container. [`for_pass_through`] takes the three keys `runtime`, `check-before-update` and `path` below `[audit]` and
 //! tolerates everything else, because a broken configuration is no reason to stop a kill, nor a probe of a container that
 //! was judged already. So that the two can't disagree, the strict reading refuses a value that the other one doesn't see.
-//! Both go by lines ([`plain`]); toml reads what isn't written that plainly.
+//! Both go by lines (`plain`); toml reads what isn't written that plainly.
 
 mod plain;
 

@@ -184,8 +184,7 @@ impl Journal {
         let place = folder::make(&[TRANSACTIONS])?;
         prune(&place);
         head.v = FORMAT;
-        head.owner = ProcessKey::current()
-            .ok_or_else(|| Error::Other("can't read /proc/self/stat; mount /proc".to_owned()))?;
+        head.owner = ProcessKey::current()?;
         loop {
             head.time = clock::now();
             // 2026-11-23T03:20:13.123456Z
