@@ -41,6 +41,11 @@ fn has_roots() -> bool {
     *FOUND.get_or_init(|| nix::unistd::geteuid().is_root() && is_there())
 }
 
+/// Root's folder, where that is there and this process's: what is asked for only to save time is asked for there alone.
+pub fn roots() -> Option<&'static Path> {
+    has_roots().then(|| Path::new(RUN))
+}
+
 /// Whether something called `name` may be in it. False costs an engine that runs as root one lookup, and nothing is read.
 pub fn may_hold(name: &str) -> bool {
     let there = |folder: &Path| fs::symlink_metadata(folder.join(name)).is_ok();

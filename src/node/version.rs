@@ -175,14 +175,27 @@ pub fn of_other(path: &Path, found: &Metadata) -> Result<Version> {
     }
 }
 
+/// Whether this binary is known not to be ourselves, because it answered once.
+pub fn is_known(found: &Metadata) -> bool {
+    folder::roots().is_some_and(|folder| kept(&link_in(folder, found), found).is_some())
+}
+
 /// What this binary answered; else the link that is to keep it.
 fn remembered(found: &Metadata) -> std::result::Result<Version, Option<PathBuf>> {
-    // A node may have several runtimes.
-    let name = ["version-", &found.dev().to_string(), "-", &found.ino().to_string()].concat();
-    let link = folder::make(&[]).map(|folder| folder.join(name)).ok();
-    let kept = link.as_ref().and_then(|link| fs::read_link(link).ok());
-    let line = kept.as_ref().and_then(|kept| kept.to_str()?.strip_prefix(&state_of(found)));
-    line.map(Version::parse).ok_or(link)
+    let link = folder::make(&[]).map(|folder| link_in(&folder, found)).ok();
+    let version = link.as_ref().and_then(|link| kept(link, found));
+    version.ok_or(link)
+}
+
+/// The link that keeps a binary's answer: a node may have several runtimes.
+fn link_in(folder: &Path, found: &Metadata) -> PathBuf {
+    folder.join(["version-", &found.dev().to_string(), "-", &found.ino().to_string()].concat())
+}
+
+/// What the link keeps, if that is of this file with this content.
+fn kept(link: &Path, found: &Metadata) -> Option<Version> {
+    let kept = fs::read_link(link).ok()?;
+    kept.to_str()?.strip_prefix(&state_of(found)).map(Version::parse)
 }
 
 /// Asks it, and keeps the answer as the target of a link: one system call reads it.
