@@ -180,7 +180,10 @@ fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
             account.engine = record.engine;
             // What the create found there, and looked at, need not be looked at again.
             let known = match record.binary == Binary::of(&found) {
-                true => Known { name: record.runtime, looks_up_names: record.looks_up_names },
+                true => {
+                    runtime::check_known(&runtime, &found, || true)?;
+                    Known { name: record.runtime, looks_up_names: record.looks_up_names }
+                }
                 false => {
                     runtime::check(&runtime, &found)?;
                     version.known()

@@ -45,7 +45,15 @@ pub fn locate(word: &str) -> Result<PathBuf> {
 /// # Errors
 /// That it is.
 pub fn check(path: &Path, found: &Metadata) -> Result<()> {
-    if !is_us(found) {
+    check_known(path, found, || version::is_known(found))
+}
+
+/// As [`check`], where it is known whether the binary has answered to us.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_known(path: &Path, found: &Metadata, known: impl FnOnce() -> bool) -> Result<()> {
+    if !is_us(found, known) {
         return Ok(());
     }
     Err(Error::Other(format!(
@@ -55,10 +63,13 @@ pub fn check(path: &Path, found: &Metadata) -> Result<()> {
     )))
 }
 
-/// /proc is asked last: the kernel makes its entries of each process anew, which takes ten times as long as reading a link.
-fn is_us(found: &Metadata) -> bool {
+/// Who has answered to us is another program; so /proc isn't asked, whose entries the kernel makes anew for each process,
+/// which takes ten times as long as reading a link. It may be another copy of ours that was answered, by us: then we become
+/// ourselves once, and the next round asks /proc.
+fn is_us(found: &Metadata, known: impl FnOnce() -> bool) -> bool {
     let same = |us: Metadata| (us.dev(), us.ino()) == (found.dev(), found.ino());
-    !version::is_known(found) && fs::metadata("/proc/self/exe").is_ok_and(same)
+    let is_known = env::var_os(DEPTH).is_none() && known();
+    !is_known && fs::metadata("/proc/self/exe").is_ok_and(same)
 }
 
 /// As [`locate`], with what was found there; but what an absolute path names may be ourselves: [`check`] tells.
@@ -84,7 +95,9 @@ pub fn find(word: &str) -> Result<(PathBuf, Metadata)> {
     }
     let usable = |folder: &&str| {
         let path = Path::new(folder).join(word);
-        let found = fs::metadata(&path).ok().filter(|found| is_program(found) && !is_us(found))?;
+        let found = fs::metadata(&path)
+            .ok()
+            .filter(|found| is_program(found) && !is_us(found, || version::is_known(found)))?;
         Some((path, found))
     };
     SEARCH.iter().find_map(usable).ok_or_else(|| {

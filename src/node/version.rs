@@ -163,19 +163,18 @@ pub fn of_found(path: &Path, found: &Metadata) -> Version {
     of_other(path, found).unwrap_or_else(|_| Version::parse(""))
 }
 
-/// As [`of_found`], where it matters that the binary isn't ourselves. Nobody else asks one, so what is remembered was looked
-/// at when it was asked.
+/// As [`of_found`], where it matters that the binary isn't ourselves.
 ///
 /// # Errors
 /// That it is ourselves.
 pub fn of_other(path: &Path, found: &Metadata) -> Result<Version> {
     match remembered(found) {
-        Ok(version) => Ok(version),
-        Err(link) => runtime::check(path, found).map(|()| ask(path, found, link.as_deref())),
+        Ok(version) => runtime::check_known(path, found, || true).map(|()| version),
+        Err(link) => runtime::check_known(path, found, || false).map(|()| ask(path, found, link.as_deref())),
     }
 }
 
-/// Whether this binary is known not to be ourselves, because it answered once.
+/// Whether this binary has answered once.
 pub fn is_known(found: &Metadata) -> bool {
     folder::roots().is_some_and(|folder| kept(&link_in(folder, found), found).is_some())
 }

@@ -120,6 +120,27 @@ fn a_configuration_that_others_could_write_stops_create_and_nothing_else() {
 }
 
 #[test]
+fn what_a_copy_of_ours_remembers_of_us_keeps_no_command_away() {
+    let bench = Bench::new();
+    let bundle = bench.bundle("c", DOCUMENT);
+    bench.create(&bundle).arrived();
+    // a slip: the runtime is ourselves. Another copy of ours asks us, and by what was found last we answer
+    let us = crate::support::program();
+    bench.configure_whole(&format!("runtime = {us:?}\n[audit]\npath = {:?}\n", bench.audit()));
+    let copy = bench.text("copy");
+    fs::copy(&us, &copy).unwrap();
+    let told = bench.program(&copy, ["version"]).go();
+    assert!(told.out.contains("runc 1.3.0"), "{told:?}");
+    for line in [["kill", "c", "TERM"].as_slice(), &["update", "c"], &["delete", "c"]] {
+        let outcome = bench.run(line).go();
+        assert_eq!(outcome.code, 0, "{line:?}: {}", outcome.err);
+        assert!(outcome.call.is_some(), "{line:?}");
+    }
+    let refused = bench.create(&bench.bundle("d", DOCUMENT)).refused(1);
+    assert!(refused.contains("is runc-strict itself; set runtime to runc or crun"), "{refused}");
+}
+
+#[test]
 fn a_runtime_that_has_moved_is_found_by_what_was_found_last() {
     if is_root() && !private() {
         return skip(
