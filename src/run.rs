@@ -181,7 +181,7 @@ fn enter(exec: &Exec, account: &mut Account) -> Judged<Infallible> {
             // What the create found there, and looked at, need not be looked at again.
             let known = match record.binary == Binary::of(&found) {
                 true => {
-                    runtime::check_known(&runtime, &found, || true)?;
+                    runtime::check_answered(&runtime, &found)?;
                     Known { name: record.runtime, looks_up_names: record.looks_up_names }
                 }
                 false => {

@@ -45,15 +45,7 @@ pub fn locate(word: &str) -> Result<PathBuf> {
 /// # Errors
 /// That it is.
 pub fn check(path: &Path, found: &Metadata) -> Result<()> {
-    check_known(path, found, || version::is_known(found))
-}
-
-/// As [`check`], where it is known whether the binary has answered to us.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_known(path: &Path, found: &Metadata, known: impl FnOnce() -> bool) -> Result<()> {
-    if !is_us(found, known) {
+    if !is_us(found) {
         return Ok(());
     }
     Err(Error::Other(format!(
@@ -63,13 +55,26 @@ pub fn check_known(path: &Path, found: &Metadata, known: impl FnOnce() -> bool) 
     )))
 }
 
+/// As [`check`], of a binary that is known to have answered.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_answered(path: &Path, found: &Metadata) -> Result<()> {
+    if is_first_round() { Ok(()) } else { check(path, found) }
+}
+
 /// Who has answered to us is another program; so /proc isn't asked, whose entries the kernel makes anew for each process,
 /// which takes ten times as long as reading a link. It may be another copy of ours that was answered, by us: then we become
 /// ourselves once, and the next round asks /proc.
-fn is_us(found: &Metadata, known: impl FnOnce() -> bool) -> bool {
+fn is_us(found: &Metadata) -> bool {
     let same = |us: Metadata| (us.dev(), us.ino()) == (found.dev(), found.ino());
-    let is_known = env::var_os(DEPTH).is_none() && known();
-    !is_known && fs::metadata("/proc/self/exe").is_ok_and(same)
+    let is_another = is_first_round() && version::is_known(found);
+    !is_another && fs::metadata("/proc/self/exe").is_ok_and(same)
+}
+
+/// Whether nobody has become a runtime before us.
+fn is_first_round() -> bool {
+    env::var_os(DEPTH).is_none()
 }
 
 /// As [`locate`], with what was found there; but what an absolute path names may be ourselves: [`check`] tells.
@@ -95,9 +100,7 @@ pub fn find(word: &str) -> Result<(PathBuf, Metadata)> {
     }
     let usable = |folder: &&str| {
         let path = Path::new(folder).join(word);
-        let found = fs::metadata(&path)
-            .ok()
-            .filter(|found| is_program(found) && !is_us(found, || version::is_known(found)))?;
+        let found = fs::metadata(&path).ok().filter(|found| is_program(found) && !is_us(found))?;
         Some((path, found))
     };
     SEARCH.iter().find_map(usable).ok_or_else(|| {

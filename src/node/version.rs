@@ -169,8 +169,8 @@ pub fn of_found(path: &Path, found: &Metadata) -> Version {
 /// That it is ourselves.
 pub fn of_other(path: &Path, found: &Metadata) -> Result<Version> {
     match remembered(found) {
-        Ok(version) => runtime::check_known(path, found, || true).map(|()| version),
-        Err(link) => runtime::check_known(path, found, || false).map(|()| ask(path, found, link.as_deref())),
+        Ok(version) => runtime::check_answered(path, found).map(|()| version),
+        Err(link) => runtime::check(path, found).map(|()| ask(path, found, link.as_deref())),
     }
 }
 
