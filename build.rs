@@ -15,5 +15,10 @@ fn main() {
         // A static program at a fixed place has next to nothing to be made read-only after its start, and a segment for it
         // costs every start a mapping and a page.
         println!("cargo:rustc-link-arg-bins=-Wl,-z,norelro");
+        // Where the linker is to say what it put where: integration/counts/run --order reads it.
+        println!("cargo:rerun-if-env-changed=RUNC_STRICT_MAP");
+        if let Ok(map) = std::env::var("RUNC_STRICT_MAP") {
+            println!("cargo:rustc-link-arg-bins=-Wl,-Map={map}");
+        }
     }
 }
