@@ -78,6 +78,23 @@ fn a_second_create_that_can_t_become_the_runtime_leaves_the_record_alone_too() {
 }
 
 #[test]
+fn a_record_is_of_no_container_whose_init_is_older_than_it() {
+    for (later, is_taken) in [(0, true), (1, false)] {
+        let bench = Bench::new();
+        bench.create(&bench.bundle("c", DOCUMENT)).arrived();
+        let read = |path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        let init = read(bench.path("root/c/state.json"))["init_process_start"].as_u64().unwrap();
+        let mut record = read(bench.record("c"));
+        assert!(record["creator"]["start"].as_u64().unwrap() <= init, "{record}");
+        record["creator"]["start"] = (init + later).into();
+        fs::write(bench.record("c"), record.to_string()).unwrap();
+        assert_eq!(bench.exec("c", PROCESS).arrived().exec_groups(), [1000, 5000]);
+        let findings = bench.audit_lines().pop().unwrap()["findings"].clone();
+        assert_eq!(findings == serde_json::json!([]), is_taken, "{findings}");
+    }
+}
+
+#[test]
 fn a_bundle_that_is_named_through_a_link_is_the_runtime_s_bundle() {
     for version in ["runc version 1.3.0\n", "crun version 1.20\n"] {
         let bench = Bench::with_runtime(version);
