@@ -30,7 +30,7 @@ impl Found {
             true => "there is no record of it".to_owned(),
             false => why.to_string(),
         });
-        let record = stored.and_then(|record| record::checked(&key, record)).map(Box::new);
+        let record = stored.and_then(|record| record::checked(&key, record));
         let bond = record.as_ref().ok().and_then(|record| record.bond).map(|bond| bond.init);
         let init = bond.or_else(|| State::read(&key.root, OsStr::new(&key.id)).ok().map(|state| state.init));
         Found { key, record, init: init.filter(|init| init.lives()) }

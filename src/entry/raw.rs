@@ -316,10 +316,12 @@ mod own {
             if stack_limit().is_none_or(|most| most < STACK) {
                 return;
             }
-            // What is used first: the beginning of the piece that will lie below this frame, and the frames below that.
-            let page = (ptr::from_ref(&segment).addr() - PIECE) & !(PAGE - 1);
-            populate(page - DEPTH, DEPTH + STEP);
-            make_room(stack, &segment, page + STEP);
+            // A page's beginning, so that the frames below it take no page in part. A page is more than what is between the
+            // segment and this frame's end.
+            let piece = (ptr::from_ref(&segment).addr() - PIECE - PAGE) & !(PAGE - 1);
+            // What is used first: the frames, and the beginning of the piece.
+            populate(piece - DEPTH, DEPTH + STEP);
+            make_room(stack, &segment, ptr::with_exposed_provenance_mut(piece));
         }
     }
 
@@ -332,34 +334,29 @@ mod own {
         (answer == 0).then_some(limit.rlim_cur)
     }
 
-    /// Calls `start_above` with the arena's first piece on the stack: its pages are there for less than those of a mapping,
-    /// for which the kernel makes books of their own. It isn't a frame's variable, since each page of such is touched.
-    // SAFETY: the ABI's registers; the stack pointer is a multiple of 16 at the call, as PIECE is, and what it was at the end.
+    /// Calls `start_above` with the arena's first piece on the stack, between this frame and that one: its pages are there for
+    /// less than those of a mapping, for which the kernel makes books of their own. It isn't a frame's variable, since each
+    /// page of such is touched.
+    // SAFETY: the ABI's registers; the stack pointer is a multiple of 16 at the call, as a page's beginning is, and what it was
+    // at the end.
     #[unsafe(naked)]
-    unsafe extern "C" fn make_room(stack: &Stack, segment: &libc::Elf64_Phdr, there: usize) {
+    unsafe extern "C" fn make_room(stack: &Stack, segment: &libc::Elf64_Phdr, piece: *mut u8) {
         naked_asm!(
             "push rbp",
             "mov rbp, rsp",
-            "sub rsp, {piece}",
-            "mov rcx, rsp",
+            "mov rsp, rdx",
             "call {start_above}",
             "mov rsp, rbp",
             "pop rbp",
             "ret",
-            piece = const PIECE,
             start_above = sym start_above,
         )
     }
 
     /// # Safety
-    /// Nothing else has run, and nothing else runs: there is one thread. `piece` has PIECE bytes, which lie above this frame,
-    /// and whose pages up to `there` are there; the rest is the kernel's.
-    unsafe extern "C" fn start_above(
-        stack: &Stack,
-        segment: &libc::Elf64_Phdr,
-        there: usize,
-        piece: *mut u8,
-    ) {
+    /// Nothing else has run, and nothing else runs: there is one thread. `piece` has PIECE bytes, which lie above this frame and
+    /// below all others, and the first STEP of which are there; the rest is the kernel's.
+    unsafe extern "C" fn start_above(stack: &Stack, segment: &libc::Elf64_Phdr, piece: *mut u8) {
         // SAFETY: each step says what it needs.
         unsafe {
             let piece = piece.expose_provenance();
@@ -371,7 +368,7 @@ mod own {
             choose_functions();
             environ = stack.environment().cast_const().cast();
             ARENA.owner.store(thread_pointer(), Ordering::Relaxed);
-            ARENA.begin(piece, there, piece + PIECE);
+            ARENA.begin(piece, piece + STEP, piece + PIECE);
             let words =
                 (1..stack.count()).map(|n| CStr::from_ptr(stack.word(n).0.cast()).to_bytes().to_vec());
             let code = crate::run(words.map(OsString::from_vec).collect());
@@ -425,7 +422,7 @@ mod own {
     struct Area([u8; AREA]);
 
     /// Its size; what the C library keeps takes 2304 bytes (glibc 2.36, `struct pthread`).
-    const AREA: usize = 6144;
+    const AREA: usize = 4096;
 
     /// Where the thread pointer points to in it: there is room for as much storage before it.
     const POINTER: usize = 1536;
@@ -530,7 +527,7 @@ mod own {
     const STACK: u64 = 256 * 1024;
 
     /// Bytes of stack that are made to be there at once, as many as a create comes to use.
-    const DEPTH: usize = 20 * 1024;
+    const DEPTH: usize = 16 * 1024;
 
     /// Bytes of a page.
     const PAGE: usize = 4096;

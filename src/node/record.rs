@@ -168,7 +168,7 @@ pub fn write(key: &Key, record: &Record) -> Result<bool> {
 ///
 /// # Errors
 /// A sentence that says why there is none to go by.
-pub fn read(key: &Key) -> std::result::Result<Record, String> {
+pub fn read(key: &Key) -> std::result::Result<Box<Record>, String> {
     let record = stored(key).map_err(|why| why.to_string())?;
     if record.bond.is_some() {
         return checked(key, record);
@@ -183,7 +183,7 @@ pub fn read(key: &Key) -> std::result::Result<Record, String> {
 ///
 /// # Errors
 /// That there is none, or that it can't be read.
-pub fn stored(key: &Key) -> Result<Record> {
+pub fn stored(key: &Key) -> Result<Box<Record>> {
     load(&key.path()?)
 }
 
@@ -191,7 +191,7 @@ pub fn stored(key: &Key) -> Result<Record> {
 ///
 /// # Errors
 /// A sentence that says why it isn't.
-pub fn checked(key: &Key, mut record: Record) -> std::result::Result<Record, String> {
+pub fn checked(key: &Key, mut record: Box<Record>) -> std::result::Result<Box<Record>, String> {
     let now = FolderKey::of(&key.state);
     if let (Some(bond), Some(now)) = (record.bond, now)
         && bond.folder == now
@@ -313,11 +313,18 @@ fn replace(path: &Path, pieces: &[&[u8]]) -> Result<()> {
     file::replace_by(&folder::temporary(path)?, path, pieces, Like::Mode(0o600))
 }
 
-fn load(path: &Path) -> Result<Record> {
-    let text = file::read_text(path, LIMIT)?;
+/// Boxed, as are all that come from here: on an exec's stack each place for one more would be a fifth of a page.
+fn load(path: &Path) -> Result<Box<Record>> {
+    parsed(path, &file::read_text(path, LIMIT)?)
+}
+
+/// What a record's text says. Apart from `load`, so that there is no room for a record on the stack, of which a page more would
+/// have to be made, while the file is read.
+#[inline(never)]
+fn parsed(path: &Path, text: &str) -> Result<Box<Record>> {
     let damaged = |why: String| Error::Content { path: path.to_path_buf(), why };
-    let record: Record =
-        serde_json::from_str(&text).map_err(|why| damaged(format!("is damaged: {}", told(why))))?;
+    let record: Box<Record> =
+        serde_json::from_str(text).map_err(|why| damaged(format!("is damaged: {}", told(why))))?;
     match record.format {
         FORMAT => Ok(record),
         other => Err(damaged(format!("has format {other}, and this program reads format {FORMAT}"))),

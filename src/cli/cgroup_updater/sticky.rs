@@ -38,7 +38,7 @@ pub(super) struct Wish {
     /// What a transaction does to them.
     pub(super) hold: Hold,
     key: Key,
-    record: Record,
+    record: Box<Record>,
 }
 
 /// The fields that a change holds, or that it gives up.
@@ -164,7 +164,7 @@ pub(super) fn prepare(wishes: &[Wish], scene: &Scene) -> Result<(), Halt> {
 }
 
 /// The record of a container that runc-strict started.
-fn ours(member: &Member) -> Option<Record> {
+fn ours(member: &Member) -> Option<Box<Record>> {
     let key = member.key.as_ref()?;
     let record = record::stored(key).ok()?;
     record::checked(key, record).ok()
