@@ -100,6 +100,27 @@ impl Account {
         let log = self.log.get_or_insert_with(|| config::for_pass_through().log);
         self.line.append(log, self.since)
     }
+
+    /// Tells why the command didn't become the real runtime, and gives the exit code for it. Out of the way of those that do.
+    #[cold]
+    #[inline(never)]
+    fn stopped(&mut self, verb: Verb, id: &OsStr, stop: Stop) -> u8 {
+        let (verdict, refused, reason) = match stop {
+            Stop::Refused(reason) => ("deny", " refused", reason.to_string()),
+            Stop::Words(reason) => ("deny", " refused", reason),
+            Stop::Error(why) => ("error", "", why.to_string()),
+        };
+        let container = match id.is_empty() {
+            true => String::new(),
+            false => format!(" of container {}", quoted(id.as_bytes())),
+        };
+        log::error!("{}{container}{refused}: {reason}", verb.word());
+        self.line.verdict = verdict.to_owned();
+        self.line.reason = Some(reason);
+        // The user has just been told something worse than that the log can't be written.
+        let _ = self.write();
+        verb.refusal_code()
+    }
 }
 
 /// Runs one of the four commands that start a process. If it doesn't become the real runtime, the reason goes into the
@@ -114,19 +135,5 @@ pub fn judged(
     road::install(globals);
     file::reserve_standard_descriptors();
     let Err(stop) = act(&mut account);
-    let (verdict, refused, reason) = match stop {
-        Stop::Refused(reason) => ("deny", " refused", reason.to_string()),
-        Stop::Words(reason) => ("deny", " refused", reason),
-        Stop::Error(why) => ("error", "", why.to_string()),
-    };
-    let container = match id.is_empty() {
-        true => String::new(),
-        false => format!(" of container {}", quoted(id.as_bytes())),
-    };
-    log::error!("{}{container}{refused}: {reason}", verb.word());
-    account.line.verdict = verdict.to_owned();
-    account.line.reason = Some(reason);
-    // The user has just been told something worse than that the log can't be written.
-    let _ = account.write();
-    verb.refusal_code()
+    account.stopped(verb, id, stop)
 }

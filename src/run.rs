@@ -27,6 +27,9 @@ use crate::update;
 
 /// Does what `words` (argv without the program's name) ask for. It comes back with an exit code only if it didn't
 /// become the real runtime.
+///
+/// A create and an exec are part of it when it is compiled, and all else stands apart, so that what they run and the stack that
+/// they take lie close together.
 pub fn run(words: &[OsString]) -> u8 {
     match argv::parse(words) {
         Ok(Invocation::Own) => cli::run(words),
@@ -58,6 +61,7 @@ fn pass(words: &[OsString]) -> u8 {
 }
 
 /// update: somebody else's command too, but what a person has set to stay is put into its document.
+#[inline(never)]
 fn limit(update: &Update, words: &[OsString]) -> u8 {
     let settings = config::for_pass_through();
     let Err(why) = runtime::configured(&settings).and_then(|path| {
@@ -75,6 +79,7 @@ fn tell(words: &[OsString], why: &Error) -> u8 {
 }
 
 /// A deleted container's record is of no use; that it can't be found is no reason to stop a delete.
+#[inline(never)]
 fn forget(target: &Target) {
     let kind = || runtime::for_pass_through().map_or(version::Kind::Unknown, |path| version::of(&path).kind);
     if let Ok(key) = state::root(target.root.as_deref(), kind).and_then(|root| Key::new(root, &target.id)) {
@@ -261,6 +266,7 @@ fn first_free_descriptor(exec: &Exec) -> i32 {
 }
 
 /// restore: the process's groups come from the checkpoint image, where nobody can judge them.
+#[inline(never)]
 fn restore(start: &Start, account: &mut Account) -> Judged<Infallible> {
     let (config, runtime, ..) = setting(account)?;
     if config.restore == Restore::Deny {

@@ -517,8 +517,9 @@ mod own {
     /// Bytes of a piece. The first lies on the stack, where the kernel has 128 KB at once (fs/exec.c, setup_arg_pages).
     const PIECE: usize = 64 * 1024;
 
-    /// Bytes of a piece that are made to be there at once: an exec takes 14 KB, a create with a config.json of 20 KB 40 KB.
-    const STEP: usize = 16 * 1024;
+    /// Bytes of the first piece that are made to be there with the stack: an exec takes 7 KB and four times its environment, a
+    /// create 8 KB more than its config.json and that. What else is used of pieces is made page by page, as it is asked for.
+    const STEP: usize = 8 * 1024;
 
     /// A block of so many bytes is one of the kernel's.
     const LARGE: usize = 32 * 1024;
@@ -526,7 +527,7 @@ mod own {
     /// The least stack with a piece on it: arguments and environment may take a quarter of it (execve(2)).
     const STACK: u64 = 256 * 1024;
 
-    /// Bytes of stack that are made to be there at once, as many as a create comes to use.
+    /// Bytes of stack that are made to be there at once, as many as a create or an exec comes to use.
     const DEPTH: usize = 16 * 1024;
 
     /// Bytes of a page.
@@ -570,7 +571,7 @@ mod own {
             self.next.set(next);
             let there = self.there.get();
             if next > there {
-                let more = (next - there).next_multiple_of(STEP);
+                let more = (next - there).next_multiple_of(PAGE);
                 populate(there, more);
                 self.there.set(there + more);
             }
