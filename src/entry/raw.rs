@@ -518,7 +518,7 @@ mod own {
     const PIECE: usize = 64 * 1024;
 
     /// Bytes of the first piece that are made to be there with the stack: an exec takes 7 KB and four times its environment, a
-    /// create 8 KB more than its config.json and that. What else is used of pieces is made page by page, as it is asked for.
+    /// create 8 KB more than its config.json and that. What else is used of pieces is made as it is asked for.
     const STEP: usize = 8 * 1024;
 
     /// A block of so many bytes is one of the kernel's.
@@ -571,7 +571,8 @@ mod own {
             self.next.set(next);
             let there = self.there.get();
             if next > there {
-                let more = (next - there).next_multiple_of(PAGE);
+                // a page more than is asked for: asking once more takes as long as two pages
+                let more = (next - there).next_multiple_of(PAGE) + PAGE;
                 populate(there, more);
                 self.there.set(there + more);
             }
