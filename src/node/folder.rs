@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use nix::unistd::Uid;
+
 use super::file;
 use super::process::is_host_root;
 use crate::error::{Error, Result};
@@ -37,8 +39,10 @@ pub fn path() -> Result<PathBuf> {
 /// away when that ends: reading one link there takes ten times as long.
 fn has_roots() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
-    let is_there = || fs::symlink_metadata(RUN).is_ok_and(|found| is_ours(&found));
-    *FOUND.get_or_init(|| nix::unistd::geteuid().is_root() && is_there())
+    *FOUND.get_or_init(|| {
+        let us = nix::unistd::geteuid();
+        us.is_root() && fs::symlink_metadata(RUN).is_ok_and(|found| is_of(us, &found))
+    })
 }
 
 /// Root's folder, where that is there and this process's: what is asked for only to save time is asked for there alone.
@@ -98,12 +102,13 @@ fn make_one(folder: &Path) -> Result<()> {
     check(folder, &found)
 }
 
-fn is_ours(found: &fs::Metadata) -> bool {
-    found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
+/// Whether it is a folder that `us` alone can write to.
+fn is_of(us: Uid, found: &fs::Metadata) -> bool {
+    found.is_dir() && found.uid() == us.as_raw() && found.mode() & 0o022 == 0
 }
 
 fn check(folder: &Path, found: &fs::Metadata) -> Result<()> {
-    if is_ours(found) {
+    if is_of(nix::unistd::geteuid(), found) {
         return Ok(());
     }
     Err(Error::Content {

@@ -6,10 +6,10 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Seek;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::dup2_stdin;
 
@@ -58,9 +58,12 @@ impl Sheet {
 pub fn document(pieces: &[&[u8]], from: i32) -> Result<PathBuf> {
     const NAME: &str = "process.json in memory";
     let file = Sheet::new(NAME)?.write(pieces)?;
-    // The copy has no close-on-exec flag: it lives on in the runtime, and nowhere else.
-    let kept = fcntl(&file, FcntlArg::F_DUPFD(from)).map_err(Error::io("make", Path::new(NAME)))?;
-    debug_assert_ne!(kept, file.as_raw_fd());
+    // Without the close-on-exec flag, which a copy doesn't have, it lives on in the runtime, and nowhere else.
+    let kept = match file.as_raw_fd() >= from {
+        true => fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| file.into_raw_fd()),
+        false => fcntl(&file, FcntlArg::F_DUPFD(from)),
+    };
+    let kept = kept.map_err(Error::io("make", Path::new(NAME)))?;
     Ok(PathBuf::from(["/proc/self/fd/", &kept.to_string()].concat()))
 }
 
