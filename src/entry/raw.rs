@@ -316,13 +316,22 @@ mod own {
             if stack_limit().is_none_or(|most| most < STACK) {
                 return;
             }
-            // A page's beginning, so that the frames below it take no page in part. A page is more than what is between the
-            // segment and this frame's end.
-            let piece = (ptr::from_ref(&segment).addr() - PIECE - PAGE) & !(PAGE - 1);
+            // A page's beginning, so that the frames below it take no page in part. Above it, a page is more than what a call
+            // puts below this frame.
+            let piece = (stack_pointer() - PIECE - PAGE) & !(PAGE - 1);
             // What is used first: the frames, and the beginning of the piece.
             populate(piece - DEPTH, DEPTH + STEP);
             make_room(stack, &segment, ptr::with_exposed_provenance_mut(piece));
         }
+    }
+
+    /// Where the frame of the function that this is a part of ends.
+    #[inline(always)]
+    fn stack_pointer() -> usize {
+        let pointer;
+        // SAFETY: it reads a register.
+        unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+        pointer
     }
 
     /// RLIMIT_STACK.
