@@ -128,7 +128,9 @@ fn what_a_copy_of_ours_remembers_of_us_keeps_no_command_away() {
     let us = crate::support::program();
     bench.configure_whole(&format!("runtime = {us:?}\n[audit]\npath = {:?}\n", bench.audit()));
     let copy = bench.text("copy");
-    fs::copy(&us, &copy).unwrap();
+    // Another process writes it: what another test starts in the meantime would have it open for writing, and it couldn't be
+    // executed (ETXTBSY).
+    assert!(std::process::Command::new("cp").arg(&us).arg(&copy).status().unwrap().success());
     let told = bench.program(&copy, ["version"]).go();
     assert!(told.out.contains("runc 1.3.0"), "{told:?}");
     for line in [["kill", "c", "TERM"].as_slice(), &["update", "c"], &["delete", "c"]] {
