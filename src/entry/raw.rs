@@ -430,7 +430,7 @@ mod own {
     #[repr(C, align(64))]
     struct Area([u8; AREA]);
 
-    /// Its size; what the C library keeps takes 2304 bytes (glibc 2.36, `struct pthread`), and grows by some with each version.
+    /// Its size; what the C library keeps takes 2304 bytes (glibc 2.36, `struct pthread`); the rest is for what later versions add.
     const AREA: usize = 4608;
 
     /// Where the thread pointer points to in it: there is room for as much storage before it.
@@ -526,7 +526,7 @@ mod own {
     /// Bytes of a piece. The first lies on the stack, where the kernel has 128 KB at once (fs/exec.c, setup_arg_pages).
     const PIECE: usize = 64 * 1024;
 
-    /// Bytes of the first piece that are made to be there with the stack: an exec takes 7 KB and four times its environment, a
+    /// Bytes of the first piece that are made to be there with the stack: an exec takes 7 KB and five times its environment, a
     /// create 8 KB more than its config.json and that. What else is used of pieces is made as it is asked for.
     const STEP: usize = 8 * 1024;
 

@@ -313,7 +313,7 @@ fn replace(path: &Path, pieces: &[&[u8]]) -> Result<()> {
     file::replace_by(&folder::temporary(path)?, path, pieces, Like::Mode(0o600))
 }
 
-/// Boxed, as are all that come from here: on an exec's stack each place for one more would be a fifth of a page.
+/// Boxed, as are all that come from here: on an exec's stack each place for one more would be a seventh of a page.
 fn load(path: &Path) -> Result<Box<Record>> {
     parsed(path, &file::read_text(path, LIMIT)?)
 }
