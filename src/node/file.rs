@@ -191,6 +191,20 @@ pub fn replace_by(temporary: &Path, path: &Path, pieces: &[&[u8]], like: Like) -
     written
 }
 
+/// Makes `path` of `pieces` in one step where there is nothing: a file without a name, then linkat(2). That costs half of what
+/// [`replace`] does, and a killed process leaves nothing.
+///
+/// # Errors
+/// What the system said: that there is something, or that it can't be done in this way, which takes a file system that knows
+/// `O_TMPFILE` (open(2)) and, before Linux 6.10, `CAP_DAC_READ_SEARCH`.
+pub fn make(path: &Path, pieces: &[&[u8]]) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    let folder = path.parent().unwrap_or(path);
+    let mut file = OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(folder)?;
+    write_all(&mut file, pieces)?;
+    Ok(linkat(&file, c"", CWD, path, AtFlags::EMPTY_PATH)?)
+}
+
 /// Puts a link to `target` in the place of the link at `path`, if there is one.
 ///
 /// # Errors
@@ -301,5 +315,30 @@ pub fn reserve_standard_descriptors() {
             return;
         }
         let _ = null.into_raw_fd();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_where_there_is_nothing_and_what_is_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        if let Err(why) = make(&path, &[b"one", b"", b" two"]) {
+            // the same says open(2) of O_TMPFILE, and linkat(2) of a caller without the capability
+            let known = [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT, libc::EPERM];
+            assert!(why.raw_os_error().is_some_and(|errno| known.contains(&errno)), "{why}");
+            println!("skipped: {} can't have files without a name: {why}", folder.path().display());
+            return;
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"one two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(make(&path, &[b"three"]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

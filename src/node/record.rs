@@ -152,6 +152,11 @@ pub fn write(key: &Key, record: &Record) -> Result<bool> {
         Err(why) => return Err(Error::io("stat", &key.state)(why)),
     }
     let path = folder.join(encode(key.id.as_bytes()));
+    let text = encoded(record)?;
+    // Of two creates at once one makes it, and the other finds it; where it can't be made so, it is written as an old one is.
+    if file::make(&path, &[&text]).is_ok() {
+        return Ok(true);
+    }
     if let Ok(old) = load(&path)
         && old.creator.pid != record.creator.pid
         && !old.creator.is_gone()
@@ -161,7 +166,7 @@ pub fn write(key: &Key, record: &Record) -> Result<bool> {
             key.id, old.creator.pid
         )));
     }
-    save(&path, record).map(|()| true)
+    replace(&path, &[&text]).map(|()| true)
 }
 
 /// Reads the record of a container, if there is one and it is this container's, and binds it to the container.
@@ -175,7 +180,7 @@ pub fn read(key: &Key) -> std::result::Result<Box<Record>, String> {
     }
     let record = checked(key, record)?;
     // Without the bond the next exec looks once more; that is all.
-    let _ = key.path().and_then(|path| save(&path, &record));
+    let _ = key.path().and_then(|path| replace(&path, &[&encoded(&record)?]));
     Ok(record)
 }
 
@@ -331,10 +336,8 @@ fn parsed(path: &Path, text: &str) -> Result<Box<Record>> {
     }
 }
 
-fn save(path: &Path, record: &Record) -> Result<()> {
-    let text =
-        serde_json::to_vec(record).map_err(|why| Error::Other(format!("can't write the record: {why}")))?;
-    replace(path, &[&text])
+fn encoded(record: &Record) -> Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|why| Error::Other(format!("can't write the record: {why}")))
 }
 
 /// Percent-encoding, so that any path or id is one file name, and no two are the same. A leading dot is encoded
