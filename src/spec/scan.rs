@@ -2,9 +2,11 @@
 //!
 //! It takes what RFC 8259 takes and what serde_json takes, and nothing else; a property test holds the two together. It
 //! is our own because every create reads its whole document through it, and telling values apart without keeping any is
-//! what a parser that builds values is slow at.
+//! what a parser that builds values is slow at. What runs for each string is inlined: 7 % of the instructions of a create
+//! would otherwise be calls.
 
 /// The place of the first byte from `at` on that is no white space.
+#[inline(always)]
 pub(super) fn blanks(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
         at += 1;
@@ -65,6 +67,7 @@ pub(super) fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The place behind the key at `at`, and the place behind the colon that follows it.
+#[inline(always)]
 pub(super) fn key_end(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let end = string_end(text, at)?;
     let colon = blanks(text, end);
@@ -72,6 +75,7 @@ pub(super) fn key_end(text: &[u8], at: usize) -> Option<(usize, usize)> {
 }
 
 /// The place behind the string at `at`.
+#[inline(always)]
 fn string_end(text: &[u8], at: usize) -> Option<usize> {
     if text.get(at) != Some(&b'"') {
         return None;
@@ -93,6 +97,7 @@ fn string_end(text: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The place of the first byte from `at` on that isn't plain inside a string, or one before it: eight bytes at a time.
+#[inline(always)]
 fn plain_end(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
