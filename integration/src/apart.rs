@@ -22,9 +22,8 @@ pub(crate) fn separate(options: &str) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(none, "/", none, private, none).context("keep mounts in their namespace")?;
-    if !Path::new(KEPT).is_dir() {
-        DirBuilder::new().mode(0o700).create(KEPT).with_context(|| format!("make {KEPT}"))?;
-    }
+    // other cases may be making it right now
+    DirBuilder::new().recursive(true).mode(0o700).create(KEPT).with_context(|| format!("make {KEPT}"))?;
     let options = format!("mode=0700,{options}");
     mount(Some("tmpfs"), KEPT, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
         .with_context(|| format!("mount a disk on {KEPT}"))

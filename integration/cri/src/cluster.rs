@@ -195,12 +195,8 @@ impl<'h, 'b> Node<'h, 'b> {
         let mut config = described(&container, |volume| self.place(volume), word)?;
         // These two are of this machine and not below the folder; on a host the mount of its root brings them along.
         let runtime = self.host.bench.room.dir.join("runtime");
-        if !Path::new("/run/runc-strict").exists() {
-            fs::DirBuilder::new()
-                .mode(0o700)
-                .create("/run/runc-strict")
-                .context("make the records' folder")?;
-        }
+        let mut folder = fs::DirBuilder::new();
+        folder.recursive(true).mode(0o700).create("/run/runc-strict").context("make the records' folder")?;
         for (path, at) in
             [(Path::new("/run/runc-strict"), "run/runc-strict".into()), (&runtime, below_root(&runtime)?)]
         {
